@@ -1,0 +1,238 @@
+-- The whole schema of Pathline as it is today, table by table. The truth that a reader reads; the truth that a
+-- database gets is the sum of migrations/, and tests/migration proves that the two are equal.
+--
+-- Rules that hold everywhere
+--   Every key begins with the project. Text of free length never stands in a key: a 128-bit hash of it does, stored
+--   as uuid, and the text is kept once beside it.
+--   Bodies are text, never jsonb: jsonb refuses NUL and rewrites numbers, and what was sent must come back.
+--   Amounts are integers: microseconds, nano-USD, counts. Times are timestamptz, which Postgres keeps to the microsecond.
+--   Every roll-up column is a count, a sum, a min, a max, or the value of an extreme event by (time, id): folding in any
+--   order, any batching, gives the same row.
+
+-- Projects: one tenant each. Nothing is shared between two of them.
+CREATE TABLE projects (
+    project_id integer GENERATED ALWAYS AS IDENTITY CONSTRAINT projects_pk PRIMARY KEY,
+    name text NOT NULL CONSTRAINT projects_name_is_unique UNIQUE,
+    settings_version integer NOT NULL DEFAULT 1,
+    -- A session whose latest event was received within this many seconds is still "active".
+    idle_limit_seconds integer NOT NULL DEFAULT 300 CONSTRAINT idle_limit_is_positive CHECK (idle_limit_seconds > 0),
+    created_at timestamptz NOT NULL DEFAULT now()
+);
+
+-- API keys. Only the SHA-256 of "Bearer " || key is stored, the form that Helicone stores too, so that its keys move.
+CREATE TABLE api_keys (
+    key_hash bytea CONSTRAINT api_keys_pk PRIMARY KEY CONSTRAINT key_hash_is_sha256 CHECK (length(key_hash) = 32),
+    project_id integer NOT NULL CONSTRAINT api_key_has_project REFERENCES projects,
+    name text NOT NULL,
+    can_read boolean NOT NULL,
+    can_write boolean NOT NULL,
+    created_at timestamptz NOT NULL DEFAULT now(),
+    revoked_at timestamptz
+);
+
+-- How far each partition of a topic has been folded. The row is the fence: a batch moves it from the offset that it
+-- expects, in its own transaction, or does not happen. Kafka's committed offset is only a lag figure.
+CREATE TABLE offsets (
+    generation smallint NOT NULL,
+    topic text NOT NULL,
+    partition integer NOT NULL,
+    -- The first offset that is not folded yet.
+    next_offset bigint NOT NULL CONSTRAINT next_offset_is_not_negative CHECK (next_offset >= 0),
+    -- The cluster that the offsets belong to; another cluster's numbers mean nothing.
+    cluster_id text NOT NULL,
+    -- End of the partition when the owner last looked, and the broker time up to which everything is folded.
+    end_offset bigint NOT NULL,
+    as_of timestamptz,
+    observed_at timestamptz NOT NULL DEFAULT now(),
+    CONSTRAINT offsets_pk PRIMARY KEY (generation, topic, partition)
+);
+
+-- Records that could not become events, written in the transaction that moves the offset past them.
+CREATE TABLE dead_letters (
+    generation smallint NOT NULL,
+    topic text NOT NULL,
+    partition integer NOT NULL,
+    "offset" bigint NOT NULL,
+    -- Key and value exactly as they lay on the topic; null where Kafka had none.
+    record_key bytea,
+    record bytea,
+    -- Where it failed (decode, store), the stable code of the fault, and the text for a person.
+    step text NOT NULL,
+    reason text NOT NULL,
+    detail text NOT NULL,
+    failed_at timestamptz NOT NULL DEFAULT now(),
+    attempts integer NOT NULL DEFAULT 1,
+    state text NOT NULL DEFAULT 'open' CONSTRAINT dead_letter_state_is_known CHECK (state IN ('open', 'requeue', 'drop', 'done')),
+    CONSTRAINT dead_letters_pk PRIMARY KEY (generation, topic, partition, "offset")
+);
+
+-- Records: what was received, once per event, shared by all generations. `envelope` is the record without its bodies.
+-- Partitioned by `day`, the UTC day of the start; days far from the receipt lie in the ordinary partition 0001-01-01.
+CREATE TABLE records (
+    project_id integer NOT NULL,
+    day date NOT NULL,
+    event_id uuid NOT NULL,
+    -- Hash of the client's own content: a copy with another one is a conflict, which is counted, not stored.
+    content_hash uuid NOT NULL,
+    envelope text NOT NULL,
+    request_body text,
+    response_body text,
+    CONSTRAINT records_pk PRIMARY KEY (project_id, day, event_id)
+) PARTITION BY LIST (day);
+
+-- Requests: every event that was decoded, of every kind (`span` and `session_end` are events but not requests).
+CREATE TABLE requests (
+    project_id integer NOT NULL,
+    day date NOT NULL,
+    event_id uuid NOT NULL,
+    kind text NOT NULL CONSTRAINT kind_is_known CHECK (kind IN ('llm', 'tool', 'vector_db', 'data', 'span', 'session_end')),
+    -- Hashes of the session id and of the normalised path; null without a session.
+    session_key uuid,
+    path_key uuid,
+    session_id text,
+    session_name text,
+    -- As sent; null when the client sent none.
+    session_path text,
+    started_at timestamptz NOT NULL,
+    ended_at timestamptz NOT NULL CONSTRAINT end_is_not_before_start CHECK (ended_at >= started_at),
+    time_to_first_token_us bigint CONSTRAINT time_to_first_token_is_not_negative CHECK (time_to_first_token_us >= 0),
+    status smallint NOT NULL CONSTRAINT status_is_in_range CHECK (status BETWEEN -999 AND 999),
+    is_error boolean NOT NULL,
+    error_type text,
+    error_message text,
+    provider text NOT NULL,
+    model text NOT NULL,
+    request_model text,
+    response_model text,
+    model_override text,
+    target_url text NOT NULL,
+    prompt_tokens bigint NOT NULL,
+    completion_tokens bigint NOT NULL,
+    cache_read_tokens bigint NOT NULL,
+    cache_write_tokens bigint NOT NULL,
+    reasoning_tokens bigint NOT NULL,
+    prompt_audio_tokens bigint NOT NULL,
+    completion_audio_tokens bigint NOT NULL,
+    -- Null: the client reported no cost and no price is known.
+    cost_nanousd bigint CONSTRAINT cost_is_in_range CHECK (cost_nanousd BETWEEN 0 AND 1000000000000000),
+    user_id text NOT NULL,
+    -- Properties as strings, without the session's id, name and path, which have columns.
+    properties jsonb NOT NULL,
+    trace_id text,
+    span_id text,
+    parent_span_id text,
+    source text NOT NULL,
+    received_at timestamptz NOT NULL,
+    -- What decoding had to bend, e.g. `tokens_clamped`.
+    flags text[] NOT NULL,
+    -- Only where decoding made another body than was received (a folded stream); readers take this one first.
+    decoded_response_body text,
+    CONSTRAINT requests_pk PRIMARY KEY (project_id, day, event_id),
+    CONSTRAINT tokens_are_in_range CHECK (
+        prompt_tokens BETWEEN 0 AND 1099511627776 AND completion_tokens BETWEEN 0 AND 1099511627776
+        AND cache_read_tokens BETWEEN 0 AND 1099511627776 AND cache_write_tokens BETWEEN 0 AND 1099511627776
+        AND reasoning_tokens BETWEEN 0 AND 1099511627776 AND prompt_audio_tokens BETWEEN 0 AND 1099511627776
+        AND completion_audio_tokens BETWEEN 0 AND 1099511627776
+    )
+) PARTITION BY LIST (day);
+
+-- The requests of one session in order; also what a session that straddles a time window is recomputed from.
+CREATE INDEX requests_by_session ON requests (project_id, session_key, started_at, event_id) WHERE session_key IS NOT NULL;
+
+-- The requests of a project in order of time.
+CREATE INDEX requests_by_start ON requests (project_id, started_at, event_id);
+
+-- Sessions, rolled up. `*_request_*` columns cover requests, `*_event_*` columns every event of the session.
+CREATE TABLE sessions (
+    project_id integer NOT NULL,
+    session_key uuid NOT NULL,
+    session_id text NOT NULL,
+    -- Name of the earliest event that has one, by (started_at, event_id), and that event's place.
+    name text,
+    name_started_at timestamptz,
+    name_event_id uuid,
+    event_count bigint NOT NULL,
+    first_event_at timestamptz NOT NULL,
+    last_event_end_at timestamptz NOT NULL,
+    last_received_at timestamptz NOT NULL,
+    -- Null while the session has no request.
+    first_request_at timestamptz,
+    last_request_at timestamptz,
+    last_request_end_at timestamptz,
+    request_count bigint NOT NULL,
+    error_count bigint NOT NULL,
+    latency_us_sum bigint NOT NULL,
+    time_to_first_token_us_sum bigint NOT NULL,
+    time_to_first_token_count bigint NOT NULL,
+    prompt_tokens bigint NOT NULL,
+    completion_tokens bigint NOT NULL,
+    cache_read_tokens bigint NOT NULL,
+    cache_write_tokens bigint NOT NULL,
+    reasoning_tokens bigint NOT NULL,
+    prompt_audio_tokens bigint NOT NULL,
+    completion_audio_tokens bigint NOT NULL,
+    cost_nanousd bigint NOT NULL,
+    unpriced_count bigint NOT NULL,
+    -- The smallest user ids without "", at most 16 of them, and whether more exist (then the requests answer).
+    user_ids text[] NOT NULL,
+    user_ids_more boolean NOT NULL,
+    -- The event with the greatest (ended_at, event_id), spans included: was it an error?
+    last_end_event_id uuid NOT NULL,
+    last_is_error boolean NOT NULL,
+    -- The end event with the greatest (started_at, event_id).
+    ended_at timestamptz,
+    ended_event_id uuid,
+    outcome text CONSTRAINT outcome_is_known CHECK (outcome IN ('completed', 'failed')),
+    outcome_reason text,
+    CONSTRAINT sessions_pk PRIMARY KEY (project_id, session_key)
+) WITH (fillfactor = 80);
+
+-- The newest sessions of a project.
+CREATE INDEX sessions_by_first_request ON sessions (project_id, first_request_at DESC, session_id) WHERE first_request_at IS NOT NULL;
+
+-- One row per session and normalised path that has events of its own; the inner nodes of the tree are derived when read.
+CREATE TABLE session_paths (
+    project_id integer NOT NULL,
+    session_key uuid NOT NULL,
+    path_key uuid NOT NULL,
+    path text NOT NULL,
+    request_count bigint NOT NULL,
+    error_count bigint NOT NULL,
+    latency_us_sum bigint NOT NULL,
+    latency_us_min bigint,
+    latency_us_max bigint,
+    span_count bigint NOT NULL,
+    span_latency_us_sum bigint NOT NULL,
+    prompt_tokens bigint NOT NULL,
+    completion_tokens bigint NOT NULL,
+    cache_read_tokens bigint NOT NULL,
+    cache_write_tokens bigint NOT NULL,
+    reasoning_tokens bigint NOT NULL,
+    prompt_audio_tokens bigint NOT NULL,
+    completion_audio_tokens bigint NOT NULL,
+    cost_nanousd bigint NOT NULL,
+    first_at timestamptz NOT NULL,
+    last_end_at timestamptz NOT NULL,
+    CONSTRAINT session_paths_pk PRIMARY KEY (project_id, session_key, path_key)
+) WITH (fillfactor = 80);
+
+-- Create and attach the partitions of one day of `records` and `requests`; nothing when they exist. ATTACH takes a lock
+-- that lets readers and writers of the other days go on, which CREATE ... PARTITION OF does not.
+CREATE FUNCTION ensure_day(wanted date) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+    parent text;
+    part text;
+BEGIN
+    PERFORM pg_advisory_xact_lock(hashtext('pathline.ensure_day'));
+    FOREACH parent IN ARRAY ARRAY['records', 'requests'] LOOP
+        part := format('%s_%s', parent, to_char(wanted, 'YYYYMMDD'));
+        IF to_regclass(part) IS NULL THEN
+            EXECUTE format('CREATE TABLE %I (LIKE %I INCLUDING ALL)', part, parent);
+            EXECUTE format('ALTER TABLE %I ATTACH PARTITION %I FOR VALUES IN (%L)', parent, part, wanted);
+        END IF;
+    END LOOP;
+END
+$$;
+
+-- The ordinary partition for days outside [receipt - 400 days, receipt + 2 days].
+SELECT ensure_day('0001-01-01');
