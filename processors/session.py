@@ -1,0 +1,178 @@
+"""THE contract of a session: what it is, how events fold into it, and how its status is derived.
+
+A session is (project, session id). Its roll-up and those of its paths are made of counts, sums, mins, maxs and
+"value of the extreme event by (time, id)" only: folding is commutative and associative, so any order, batching
+and partition hand-over of the same set of events gives the same row. The tables `sessions` and `session_paths` are
+the stored form. Imported downstream by `query`; pure.
+"""
+
+from datetime import datetime, timedelta
+from uuid import UUID
+
+import msgspec
+
+from ingest.event import REQUEST_KINDS, Event, normalise_path, text_key
+
+__all__ = ["REQUEST_KINDS", "USERS_MAX", "PathFold", "SessionFold", "derive_status", "normalise_path", "text_key"]
+
+USERS_MAX = 16
+"""Members of a session's bounded set of user ids; beyond it the set is marked and the requests answer."""
+
+MICROSECOND = timedelta(microseconds=1)
+
+
+class Amounts(msgspec.Struct, gc=False):
+    """Sums over requests that a session and a path have in common."""
+
+    request_count: int = 0
+    error_count: int = 0
+    latency_us_sum: int = 0
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    cache_read_tokens: int = 0
+    cache_write_tokens: int = 0
+    reasoning_tokens: int = 0
+    prompt_audio_tokens: int = 0
+    completion_audio_tokens: int = 0
+    cost_nanousd: int = 0
+
+    def add_request(self, event: Event, latency_us: int) -> None:
+        """Count one request."""
+        self.request_count += 1
+        self.error_count += event.is_error
+        self.latency_us_sum += latency_us
+        self.prompt_tokens += event.prompt_tokens
+        self.completion_tokens += event.completion_tokens
+        self.cache_read_tokens += event.cache_read_tokens
+        self.cache_write_tokens += event.cache_write_tokens
+        self.reasoning_tokens += event.reasoning_tokens
+        self.prompt_audio_tokens += event.prompt_audio_tokens
+        self.completion_audio_tokens += event.completion_audio_tokens
+        self.cost_nanousd += event.cost_nanousd or 0
+
+
+class SessionFold(Amounts):
+    """What a set of events of one session adds to its row. Start from `SessionFold.of(event)`, then `add` the others."""
+
+    session_id: str = ""
+    event_count: int = 0
+    first_event_at: datetime = datetime.max
+    last_event_end_at: datetime = datetime.min
+    last_received_at: datetime = datetime.min
+    last_end_event_id: UUID = UUID(int=0)
+    last_is_error: bool = False
+    name: str | None = None
+    name_started_at: datetime | None = None
+    name_event_id: UUID | None = None
+    first_request_at: datetime | None = None
+    last_request_at: datetime | None = None
+    last_request_end_at: datetime | None = None
+    time_to_first_token_us_sum: int = 0
+    time_to_first_token_count: int = 0
+    unpriced_count: int = 0
+    user_ids: set[str] = set()
+    ended_at: datetime | None = None
+    ended_event_id: UUID | None = None
+    outcome: str | None = None
+    outcome_reason: str | None = None
+
+    def add(self, event: Event) -> None:
+        """Fold one event of this session in; the caller has seen to it that no event comes twice."""
+        if not self.event_count:
+            self._set_extremes(event)
+        self.event_count += 1
+        self.first_event_at = min(self.first_event_at, event.started_at)
+        self.last_received_at = max(self.last_received_at, event.received_at)
+        if (event.ended_at, event.event_id) > (self.last_event_end_at, self.last_end_event_id):
+            self._set_last(event)
+        if event.session_name:
+            self._name_by(event)
+        if event.kind in REQUEST_KINDS:
+            self._add_request(event)
+        elif event.kind == "session_end":
+            self._end_by(event)
+
+    def _set_extremes(self, event: Event) -> None:
+        self.session_id = event.session_id or ""
+        self.first_event_at = event.started_at
+        self.last_received_at = event.received_at
+        self._set_last(event)
+
+    def _set_last(self, event: Event) -> None:
+        self.last_event_end_at = event.ended_at
+        self.last_end_event_id = event.event_id
+        self.last_is_error = event.is_error
+
+    def _name_by(self, event: Event) -> None:
+        place = (event.started_at, event.event_id)
+        if (
+            self.name_started_at is None
+            or self.name_event_id is None
+            or place < (self.name_started_at, self.name_event_id)
+        ):
+            self.name_started_at, self.name_event_id = place
+            self.name = event.session_name
+
+    def _end_by(self, event: Event) -> None:
+        place = (event.started_at, event.event_id)
+        if self.ended_at is None or self.ended_event_id is None or place > (self.ended_at, self.ended_event_id):
+            self.ended_at, self.ended_event_id = place
+            self.outcome, self.outcome_reason = event.outcome, event.outcome_reason
+
+    def _add_request(self, event: Event) -> None:
+        self.add_request(event, (event.ended_at - event.started_at) // MICROSECOND)
+        if self.first_request_at is None or event.started_at < self.first_request_at:
+            self.first_request_at = event.started_at
+        if self.last_request_at is None or event.started_at > self.last_request_at:
+            self.last_request_at = event.started_at
+        if self.last_request_end_at is None or event.ended_at > self.last_request_end_at:
+            self.last_request_end_at = event.ended_at
+        if event.time_to_first_token_us is not None:
+            self.time_to_first_token_us_sum += event.time_to_first_token_us
+            self.time_to_first_token_count += 1
+        self.unpriced_count += event.cost_nanousd is None
+        if event.user_id:
+            self.user_ids.add(event.user_id)
+
+
+class PathFold(Amounts):
+    """What a set of events with one session and one normalised path adds to its row."""
+
+    path: str = "/"
+    latency_us_min: int | None = None
+    latency_us_max: int | None = None
+    span_count: int = 0
+    span_latency_us_sum: int = 0
+    first_at: datetime | None = None
+    last_end_at: datetime | None = None
+
+    def add(self, event: Event) -> None:
+        """Fold one event in. `session_end` events are no step of the work and must not be given."""
+        latency_us = (event.ended_at - event.started_at) // MICROSECOND
+        if self.first_at is None or event.started_at < self.first_at:
+            self.first_at = event.started_at
+        if self.last_end_at is None or event.ended_at > self.last_end_at:
+            self.last_end_at = event.ended_at
+        if event.kind == "span":
+            self.span_count += 1
+            self.span_latency_us_sum += latency_us
+            return
+        self.add_request(event, latency_us)
+        if self.latency_us_min is None or latency_us < self.latency_us_min:
+            self.latency_us_min = latency_us
+        if self.latency_us_max is None or latency_us > self.latency_us_max:
+            self.latency_us_max = latency_us
+
+
+def derive_status(
+    *, outcome: str | None, last_received_at: datetime, last_is_error: bool, idle_limit: timedelta, now: datetime
+) -> str:
+    """The status of a session as of `now`: `failed`, `completed` or `active` (design: Status; first rule that applies).
+
+    Needs no sweeper: a session grows from active to ended by being looked at later.
+    """
+    if outcome is not None:
+        return outcome
+    if now - last_received_at <= idle_limit:
+        return "active"
+    return "failed" if last_is_error else "completed"
