@@ -1,0 +1,125 @@
+"""Why ingest refuses something: one small tree.
+
+    IngestError
+    ├── Unauthorized           401  no key, or one that nobody issued
+    ├── Forbidden              403  the key may not write
+    ├── PayloadTooLarge        413  a whole body over its limit
+    ├── UnsupportedEncoding    415  a Content-Encoding that is not read here
+    ├── InvalidBody            400  a body that cannot be read at all
+    ├── Overloaded             503  the in-flight bytes are exhausted; nothing was taken
+    ├── KeysAway               503  this key cannot be checked now
+    └── PublishError                the outcome of one event; returned, not raised
+        ├── RecordTooLarge     413  larger than a record may be
+        └── NotDurable         503  the broker did not acknowledge it
+
+What is wrong with one event's own content is `ingest.event.InvalidEvent` (400): the processors raise it too.
+Every `code` is documented in docs/errors.md, and a test walks this tree to prove it.
+"""
+
+
+class IngestError(Exception):
+    """Something was refused."""
+
+    code = "ingest_error"
+    status = 500
+    retriable = False
+    """Whether sending the same thing again may succeed."""
+
+    def __init__(self, text: str = "") -> None:
+        self.text = text or (type(self).__doc__ or "").partition("\n")[0]
+        super().__init__(self.text)
+
+
+class Unauthorized(IngestError):
+    """No API key found"""
+
+    code = "unauthorized"
+    status = 401
+
+
+class Forbidden(IngestError):
+    """API key lacks write permission"""
+
+    code = "forbidden"
+    status = 403
+
+
+class PayloadTooLarge(IngestError):
+    """Payload too large"""
+
+    code = "payload_too_large"
+    status = 413
+
+
+class UnsupportedEncoding(IngestError):
+    """Unsupported Content-Encoding: send gzip or none"""
+
+    code = "unsupported_encoding"
+    status = 415
+
+
+class InvalidBody(IngestError):
+    """Invalid JSON"""
+
+    code = "invalid_body"
+    status = 400
+
+
+class Overloaded(IngestError):
+    """Too many events in flight, try again
+
+    Raised before anything of the body was taken, so sending the same body again is always safe.
+    """
+
+    code = "overloaded"
+    status = 503
+    retriable = True
+
+    def __init__(self, text: str = "", *, retry_after_seconds: int = 1) -> None:
+        super().__init__(text)
+        self.retry_after_seconds = retry_after_seconds
+
+
+class KeysAway(IngestError):
+    """The API key cannot be checked right now, try again
+
+    The database is away and this process has not seen the key before: 503 and never 401, because a client
+    that reads 401 gives up.
+    """
+
+    code = "keys_away"
+    status = 503
+    retriable = True
+    retry_after_seconds = 2
+
+
+class PublishError(IngestError):
+    """The event could not be published
+
+    One of these per event is what a publisher returns instead of `None`; only its subclasses occur.
+    """
+
+    code = "publish_error"
+    status = 503
+
+
+class RecordTooLarge(PublishError):
+    """Event too large
+
+    Larger than a record may be, or refused by the broker for its size. It never will be accepted.
+    """
+
+    code = "event_too_large"
+    status = 413
+
+
+class NotDurable(PublishError):
+    """Event not stored, try again
+
+    No acknowledgement in time: it may or may not be stored. Sending it again with the same event id is safe.
+    """
+
+    code = "not_durable"
+    status = 503
+    retriable = True
+    retry_after_seconds = 1
