@@ -11,8 +11,10 @@ CONSUMER_SESSION_TIMEOUT_MS = 10_000
 """A worker that is silent this long loses its partitions: the longest that a frozen one holds them up."""
 
 
-def make_producer(servers: str) -> AIOKafkaProducer:
+def make_producer(servers: str, *, batch_bytes_max: int) -> AIOKafkaProducer:
     """An idempotent producer for ready-made batches (`create_batch`, `send_batch`); not started yet.
+
+    A batch takes records up to `batch_bytes_max`, and always a first one, however large.
 
     After any error that is not retriable it must be closed and replaced: aiokafka 0.14 fails every later batch of
     that partition once a sequence number is lost.
@@ -24,7 +26,7 @@ def make_producer(servers: str) -> AIOKafkaProducer:
         enable_idempotence=True,
         # Batches are built by the publisher: the library must not wait for more.
         linger_ms=0,
-        max_batch_size=BATCH_BYTES_MAX,
+        max_batch_size=batch_bytes_max,
         max_request_size=BATCH_BYTES_MAX + 64 * 1024,
         request_timeout_ms=REQUEST_TIMEOUT_MS,
         metadata_max_age_ms=60_000,

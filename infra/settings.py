@@ -51,7 +51,7 @@ class LocalSettings(StageSettings):
 class KafkaSettings(StageSettings):
     """The broker. Unset, it is the local engine's address."""
 
-    bootstrap: str = Field("", alias="PATHLINE_KAFKA")
+    bootstrap: str | None = Field(None, alias="PATHLINE_KAFKA")
     """`host:port[,host:port]` of a broker that already runs; when set, no local broker is started."""
     replication_factor: int = Field(1, alias="KAFKA_REPLICATION_FACTOR", ge=1, le=15)
     """Copies of every partition. 1 is the local engine's; use 3 on a real cluster."""
@@ -66,7 +66,7 @@ class KafkaSettings(StageSettings):
 class PostgresSettings(StageSettings):
     """The database. Unset, it is the local engine's address."""
 
-    dsn: str = Field("", alias="PATHLINE_POSTGRES")
+    dsn: str | None = Field(None, alias="PATHLINE_POSTGRES")
     """`postgresql://user:password@host:port/database`; when set, no local Postgres is started."""
 
     def address(self, local: LocalSettings | None = None) -> str:

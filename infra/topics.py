@@ -47,8 +47,7 @@ async def ensure_topics(servers: str, settings: KafkaSettings) -> list[str]:
     try:
         existing = set(await admin.list_topics())
         missing = [topic for topic in TOPICS if topic.name not in existing]
-        created = [name for topic in missing if (name := await _create(admin, topic, settings))]
-        return created
+        return [name for topic in missing if (name := await _create(admin, topic, settings))]
     finally:
         await admin.close()
 

@@ -13,7 +13,15 @@ import msgspec
 
 from ingest.event import REQUEST_KINDS, Event, normalise_path, text_key
 
-__all__ = ["REQUEST_KINDS", "USERS_MAX", "PathFold", "SessionFold", "derive_status", "normalise_path", "text_key"]
+__all__ = [
+    "REQUEST_KINDS",
+    "USERS_MAX",
+    "PathFold",
+    "SessionFold",
+    "derive_status",
+    "normalise_path",
+    "text_key",
+]
 
 USERS_MAX = 16
 """Members of a session's bounded set of user ids; beyond it the set is marked and the requests answer."""
@@ -165,7 +173,12 @@ class PathFold(Amounts):
 
 
 def derive_status(
-    *, outcome: str | None, last_received_at: datetime, last_is_error: bool, idle_limit: timedelta, now: datetime
+    *,
+    outcome: str | None,
+    last_received_at: datetime,
+    last_is_error: bool,
+    idle_limit: timedelta,
+    now: datetime,
 ) -> str:
     """The status of a session as of `now`: `failed`, `completed` or `active` (design: Status; first rule that applies).
 

@@ -1,0 +1,297 @@
+"""Records out to Kafka: per-partition batches, bounded bytes in flight, one outcome per record.
+
+Each partition has a lane with at most one batch on its way. What arrives meanwhile gathers in the lane's next batch,
+so batches grow by themselves under load and a lone event waits for nobody. aiokafka puts the batches of all lanes
+that are ready into one request to the broker.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Coroutine
+from typing import Any, Protocol
+
+import structlog
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaError, MessageSizeTooLargeError
+
+from infra.kafka import make_producer
+from infra.topics import RECORD_BYTES_MAX
+from ingest.errors import NotDurable, Overloaded, PublishError, RecordTooLarge
+from ingest.event import partition_of
+
+log = structlog.get_logger()
+
+RECORD_OVERHEAD_BYTES = 128
+"""Key, framing and bookkeeping of a record in flight, generously: the budget must also hold for tiny events."""
+
+SEND_ATTEMPTS_MAX = 2
+"""A batch whose producer broke is sent once more by a new one; copies are one event downstream."""
+
+RESTART_INTERVAL_SECONDS = 0.5
+"""Between two attempts to reach a broker that is away."""
+
+
+class Publisher(Protocol):
+    """Where the doors put records."""
+
+    def ensure_room(self, body_bytes: int) -> None:
+        """Refuse a body before it is read when it could not be taken.
+
+        Raises:
+            Overloaded: the bytes in flight would exceed their budget.
+        """
+
+    async def publish(self, records: list[tuple[bytes, bytes]]) -> list[PublishError | None]:
+        """Publish `(key, value)` records and return one outcome each, in order: None means durable.
+
+        Durable means acknowledged by every in-sync replica. Records of one partition keep their order. A record
+        whose outcome is `NotDurable` may arrive all the same.
+
+        Raises:
+            Overloaded: the bytes in flight would exceed their budget; nothing was taken.
+        """
+
+    async def publish_one(self, key: bytes, value: bytes) -> PublishError | None:
+        """`publish` for a single record."""
+
+
+class _Delivery:
+    """The outcomes of one call of `publish`; its future resolves when the last one is in."""
+
+    __slots__ = ("future", "outcomes", "remaining")
+
+    def __init__(self, count: int, future: asyncio.Future[None]) -> None:
+        self.outcomes: list[PublishError | None] = [None] * count
+        self.remaining = count
+        self.future = future
+
+    def settle(self, index: int, outcome: PublishError | None) -> None:
+        self.outcomes[index] = outcome
+        self.remaining -= 1
+        if not self.remaining and not self.future.done():
+            self.future.set_result(None)
+
+
+class _Batch:
+    """Records of one partition that travel together."""
+
+    __slots__ = ("attempts", "body_bytes", "entries", "expiry", "settled")
+
+    def __init__(self) -> None:
+        self.entries: list[tuple[bytes, bytes, _Delivery, int]] = []
+        self.body_bytes = 0
+        self.attempts = 0
+        self.settled = False
+        self.expiry: asyncio.TimerHandle | None = None
+
+    def add(self, key: bytes, value: bytes, delivery: _Delivery, index: int) -> None:
+        self.entries.append((key, value, delivery, index))
+        self.body_bytes += len(value) + RECORD_OVERHEAD_BYTES
+
+    def settle(self, outcome: PublishError | None) -> None:
+        """Tell every waiter, once; a late acknowledgement after the time limit tells nobody."""
+        if self.settled:
+            return
+        self.settled = True
+        if self.expiry is not None:
+            self.expiry.cancel()
+        for _, _, delivery, index in self.entries:
+            delivery.settle(index, outcome)
+
+
+class _Lane:
+    """One partition: batches that wait, and whether one is on its way."""
+
+    __slots__ = ("partition", "sending", "waiting")
+
+    def __init__(self, partition: int) -> None:
+        self.partition = partition
+        self.waiting: deque[_Batch] = deque()
+        self.sending = False
+
+
+class KafkaPublisher:
+    """`Publisher` on a broker. `start` returns at once, also while the broker is away: publishing then answers
+    `NotDurable` after `ack_timeout_seconds` until it comes.
+    """
+
+    def __init__(
+        self,
+        servers: str,
+        topic: str,
+        partitions: int,
+        *,
+        in_flight_bytes_max: int,
+        batch_bytes_max: int,
+        ack_timeout_seconds: float,
+    ) -> None:
+        self._servers = servers
+        self._topic = topic
+        self._in_flight_bytes_max = in_flight_bytes_max
+        self._batch_bytes_max = batch_bytes_max
+        self._ack_timeout_seconds = ack_timeout_seconds
+        self._lanes = [_Lane(partition) for partition in range(partitions)]
+        self._producer: AIOKafkaProducer | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._starting: asyncio.Task[None] | None = None
+        self.in_flight_bytes = 0
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether a producer is connected; says nothing of the broker's health since."""
+        return self._producer is not None
+
+    async def start(self) -> None:
+        """Begin to connect in the background."""
+        self._loop = asyncio.get_running_loop()
+        self._begin_producer()
+
+    async def stop(self) -> None:
+        """Wait until everything taken has its outcome, then disconnect. Bounded by `ack_timeout_seconds`."""
+        while any(lane.waiting or lane.sending for lane in self._lanes) and self._tasks:
+            await asyncio.wait(self._tasks, timeout=self._ack_timeout_seconds, return_when=asyncio.FIRST_COMPLETED)
+            if all(batch.settled for lane in self._lanes for batch in lane.waiting):
+                break
+        if self._starting is not None:
+            self._starting.cancel()
+        for task in self._tasks:
+            task.cancel()
+        if self._producer is not None:
+            await _close(self._producer)
+
+    def ensure_room(self, body_bytes: int) -> None:
+        """See `Publisher.ensure_room`."""
+        if self.in_flight_bytes + body_bytes > self._in_flight_bytes_max:
+            raise Overloaded
+
+    async def publish_one(self, key: bytes, value: bytes) -> PublishError | None:
+        """See `Publisher.publish_one`."""
+        return (await self.publish([(key, value)]))[0]
+
+    async def publish(self, records: list[tuple[bytes, bytes]]) -> list[PublishError | None]:
+        """See `Publisher.publish`."""
+        if not records:
+            return []
+        self.ensure_room(sum(len(value) for _, value in records) + len(records) * RECORD_OVERHEAD_BYTES)
+        delivery = _Delivery(len(records), self._loop.create_future())
+        lanes = self._lanes
+        for index, (key, value) in enumerate(records):
+            if len(value) > RECORD_BYTES_MAX:
+                delivery.settle(index, RecordTooLarge())
+            else:
+                self._append(lanes[partition_of(key, len(lanes))], key, value, delivery, index)
+        await delivery.future
+        return delivery.outcomes
+
+    def _append(self, lane: _Lane, key: bytes, value: bytes, delivery: _Delivery, index: int) -> None:
+        size = len(value) + RECORD_OVERHEAD_BYTES
+        batch = lane.waiting[-1] if lane.waiting else None
+        if batch is None or batch.attempts or batch.settled or batch.body_bytes + size > self._batch_bytes_max:
+            batch = self._enqueue(lane, _Batch())
+        self.in_flight_bytes += size
+        batch.add(key, value, delivery, index)
+
+    def _enqueue(self, lane: _Lane, batch: _Batch) -> _Batch:
+        batch.expiry = self._loop.call_later(self._ack_timeout_seconds, self._expire, lane, batch)
+        lane.waiting.append(batch)
+        if not lane.sending and self._producer is not None:
+            lane.sending = True
+            # A task starts in the next turn of the loop, so everything that arrived in this turn travels together.
+            self._spawn(self._drain(lane))
+        return batch
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = self._loop.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def _expire(self, lane: _Lane, batch: _Batch) -> None:
+        """The time limit passed. What was not sent yet is forgotten; what is on its way keeps its bytes."""
+        batch.settle(NotDurable())
+        if batch in lane.waiting:
+            lane.waiting.remove(batch)
+            self.in_flight_bytes -= batch.body_bytes
+
+    async def _drain(self, lane: _Lane) -> None:
+        try:
+            while lane.waiting and self._producer is not None:
+                await self._send(lane, lane.waiting.popleft(), self._producer)
+        finally:
+            lane.sending = False
+
+    async def _send(self, lane: _Lane, batch: _Batch, producer: AIOKafkaProducer) -> None:
+        builder = producer.create_batch()
+        for key, value, _, _ in batch.entries:
+            builder.append(key=key, value=value, timestamp=None)
+        builder.close()
+        batch.attempts += 1
+        try:
+            await (await producer.send_batch(builder, self._topic, partition=lane.partition))
+        except KafkaError as fault:
+            self._retire(producer, fault)
+            self._resend(lane, batch, fault)
+            return
+        self.in_flight_bytes -= batch.body_bytes
+        batch.settle(None)
+
+    def _resend(self, lane: _Lane, batch: _Batch, fault: KafkaError) -> None:
+        """Decide what becomes of a batch that failed for good: apart, again, or its outcome."""
+        self.in_flight_bytes -= batch.body_bytes
+        too_large = isinstance(fault, MessageSizeTooLargeError)
+        if batch.settled or (too_large and len(batch.entries) == 1):
+            batch.settle(RecordTooLarge())
+            return
+        if not too_large and batch.attempts >= SEND_ATTEMPTS_MAX:
+            batch.settle(NotDurable())
+            return
+        if batch.expiry is not None:
+            batch.expiry.cancel()
+        parts = [[entry] for entry in batch.entries] if too_large else [batch.entries]
+        for entries in parts:
+            again = _Batch()
+            again.attempts = batch.attempts
+            for entry in entries:
+                again.add(*entry)
+            self.in_flight_bytes += again.body_bytes
+            self._enqueue(lane, again)
+
+    def _begin_producer(self) -> None:
+        self._starting = self._loop.create_task(self._connect())
+
+    async def _connect(self) -> None:
+        while True:
+            producer = make_producer(self._servers, batch_bytes_max=self._batch_bytes_max)
+            try:
+                await producer.start()
+                # Without the topic's metadata the first send of every lane would wait for it.
+                await producer.partitions_for(self._topic)
+                break
+            except KafkaError as fault:
+                log.warning("broker_away", fault=str(fault))
+                await _close(producer)
+                await asyncio.sleep(RESTART_INTERVAL_SECONDS)
+        self._producer = producer
+        log.info("producer_ready", topic=self._topic)
+        for lane in self._lanes:
+            if lane.waiting and not lane.sending:
+                lane.sending = True
+                self._spawn(self._drain(lane))
+
+    def _retire(self, producer: AIOKafkaProducer, fault: KafkaError) -> None:
+        """Replace a producer after an error that it does not retry itself: its sequence numbers are lost.
+
+        Batches of other lanes that it still carries are finished by it before it closes.
+        """
+        log.error("producer_replaced", fault=f"{type(fault).__name__}: {fault}")
+        if self._producer is producer:
+            self._producer = None
+            self._begin_producer()
+            self._spawn(_close(producer))
+
+
+async def _close(producer: AIOKafkaProducer) -> None:
+    try:
+        async with asyncio.timeout(5):
+            await producer.stop()
+    except (KafkaError, TimeoutError) as fault:
+        log.warning("producer_close", fault=f"{type(fault).__name__}: {fault}")
