@@ -36,11 +36,11 @@ def make_producer(servers: str, *, batch_bytes_max: int) -> AIOKafkaProducer:
     )
 
 
-def make_consumer(servers: str, *, group_id: str, instance_id: str | None) -> AIOKafkaConsumer:
+def make_consumer(servers: str, *, group_id: str | None, instance_id: str | None) -> AIOKafkaConsumer:
     """A consumer whose position is decided by Postgres alone; not started, not subscribed.
 
-    `instance_id` makes the membership static: a worker that is killed and started again under the same id gets its
-    partitions back at once instead of after the session time-out.
+    Without a group it is only good for asking about offsets. `instance_id` makes the membership static: a worker that
+    is killed and started again under the same id gets its partitions back at once, not after the session time-out.
     """
     return AIOKafkaConsumer(
         bootstrap_servers=servers,

@@ -1,7 +1,9 @@
 """Connections to Postgres with every option written out, and the loader of `.sql` files."""
 
+from collections.abc import Mapping
 from functools import cache
 from importlib.resources import files
+from types import MappingProxyType
 
 import asyncpg
 
@@ -17,11 +19,13 @@ async def make_pool(
     statement_timeout_ms: int,
     idle_in_transaction_timeout_ms: int = 5_000,
     transaction_timeout_ms: int = 30_000,
+    options: Mapping[str, str] = MappingProxyType({}),
 ) -> asyncpg.Pool:
     """Open a pool; its sessions carry `application_name` and all three server-side time limits.
 
     The limits are the server's, not ours: a frozen process cannot hold its locks beyond them.
-    One connection is made at once, so a wrong address fails here and not at the first use.
+    `options` are further server settings. One connection is made at once, so a wrong address fails here and not at
+    the first use.
 
     Raises:
         OSError, asyncpg.PostgresError: the database is away or refuses the credentials.
@@ -42,6 +46,7 @@ async def make_pool(
             # Every statement names days by parameter: prune at execution, and never pay for just-in-time compilation.
             "jit": "off",
             "timezone": "UTC",
+            **options,
         },
     )
 

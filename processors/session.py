@@ -11,7 +11,7 @@ from uuid import UUID
 
 import msgspec
 
-from ingest.event import REQUEST_KINDS, Event, normalise_path, text_key
+from ingest.event import EPOCH, REQUEST_KINDS, Event, normalise_path, text_key
 
 __all__ = [
     "REQUEST_KINDS",
@@ -60,13 +60,13 @@ class Amounts(msgspec.Struct, gc=False):
 
 
 class SessionFold(Amounts):
-    """What a set of events of one session adds to its row. Start from `SessionFold.of(event)`, then `add` the others."""
+    """What a set of events of one session adds to its row; without events it stands for nothing and is not stored."""
 
     session_id: str = ""
     event_count: int = 0
-    first_event_at: datetime = datetime.max
-    last_event_end_at: datetime = datetime.min
-    last_received_at: datetime = datetime.min
+    first_event_at: datetime = EPOCH
+    last_event_end_at: datetime = EPOCH
+    last_received_at: datetime = EPOCH
     last_end_event_id: UUID = UUID(int=0)
     last_is_error: bool = False
     name: str | None = None

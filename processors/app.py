@@ -1,0 +1,118 @@
+"""The wiring of the worker. The only module that names Faust.
+
+Faust is the worker's life cycle: signals, the leader, timers. The hot path is a service of its own that starts beside
+Faust's app, because a Faust agent costs twenty times as much per event (docs/decisions/0003-faust.md).
+"""
+
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+import faust
+import structlog
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import KafkaError
+from faust.worker import Worker
+from mode import Service
+
+from infra.kafka import CONSUMER_SESSION_TIMEOUT_MS, REQUEST_TIMEOUT_MS, make_consumer
+from infra.postgres import make_pool
+from processors.consume import Consume
+from processors.errors import TROUBLE
+from processors.settings import ProcessorSettings
+from processors.store import Store
+
+log = structlog.get_logger()
+
+CONNECT_RETRY_SECONDS = 0.5
+POOL_CONNECTIONS_MAX = 3
+"""One batch, one observation, one to spare."""
+STATEMENT_TIMEOUT_MS = 25_000
+"""Below the transaction's own 30 s, so that the statement is what the log names."""
+
+
+class HotPath(Service):
+    """The consume loop as a service. It waits for Kafka and Postgres as long as they take to come."""
+
+    def __init__(self, servers: str, dsn: str, settings: ProcessorSettings) -> None:
+        super().__init__()
+        self._servers = servers
+        self._dsn = dsn
+        self._settings = settings
+        self._consume: Consume | None = None
+
+    @Service.task
+    async def _run(self) -> None:
+        while not self.should_stop:
+            async with AsyncExitStack() as stack:
+                try:
+                    self._consume = await self._wire(stack)
+                except (*TROUBLE, KafkaError) as fault:
+                    log.warning("connect_waits", fault=f"{type(fault).__name__}: {fault}")
+                    await self.sleep(CONNECT_RETRY_SECONDS)
+                    continue
+                log.info("consuming", topic=self._settings.topic, instance=self._settings.instance)
+                await self._consume.run()
+
+    async def on_stop(self) -> None:
+        """Let the batch that is in the database finish."""
+        if self._consume is not None:
+            self._consume.stop()
+
+    async def _wire(self, stack: AsyncExitStack) -> Consume:
+        pool = await make_pool(
+            self._dsn,
+            application_name=f"pathline-processors-{self._settings.instance}",
+            connections_max=POOL_CONNECTIONS_MAX,
+            statement_timeout_ms=STATEMENT_TIMEOUT_MS,
+            # Every statement of a worker goes by key. Without statistics yet, a plan that reads a whole table would be
+            # cached for the life of the connection.
+            options={"enable_hashjoin": "off", "enable_mergejoin": "off", "enable_seqscan": "off"},
+        )
+        stack.push_async_callback(pool.close)
+        cluster_id = await read_cluster_id(self._servers)
+        consumer = make_consumer(
+            self._servers, group_id=self._settings.group_id, instance_id=f"hot-{self._settings.instance}"
+        )
+        stack.push_async_callback(consumer.stop)
+        await consumer.start()
+        return Consume(
+            consumer,
+            Store(pool),
+            self._settings.topic,
+            cluster_id=cluster_id,
+            batch_bytes_max=self._settings.batch_bytes_max,
+        )
+
+
+async def read_cluster_id(servers: str) -> str:
+    """The id of the Kafka cluster: what stored offsets are valid for.
+
+    Raises:
+        KafkaError: the broker is away.
+    """
+    admin = AIOKafkaAdminClient(bootstrap_servers=servers, request_timeout_ms=REQUEST_TIMEOUT_MS)
+    try:
+        await admin.start()
+        return str((await admin.describe_cluster())["cluster_id"])
+    finally:
+        await admin.close()
+
+
+def make_worker(servers: str, dsn: str, settings: ProcessorSettings, *, data_folder: Path) -> Worker:
+    """The Faust worker: its app for the leader and timers, and beside it the hot path.
+
+    Faust keeps a group of its own, `<group>-leader`; with static membership a restart rejoins at once.
+    """
+    app = faust.App(
+        f"{settings.group_id}-leader",
+        broker=[f"kafka://{server}" for server in servers.split(",")],
+        broker_session_timeout=CONSUMER_SESSION_TIMEOUT_MS / 1000,
+        broker_heartbeat_interval=1.0,
+        consumer_group_instance_id=f"leader-{settings.instance}",
+        topic_replication_factor=1,
+        store="memory://",
+        datadir=str(data_folder),
+        web_enabled=False,
+        autodiscover=False,
+    )
+    return Worker(app, HotPath(servers, dsn, settings), loglevel="WARNING", redirect_stdouts=False)

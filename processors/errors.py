@@ -1,0 +1,56 @@
+"""What can go wrong between a batch and its commit.
+
+ProcessorError
+├── Fenced            partitions moved on without us; read their offsets again
+├── StoreAway         trouble of the database; pause, wait, try again for as long as Kafka holds the data
+└── ForeignOffsets    stored offsets belong to another cluster; a person decides
+"""
+
+import asyncpg
+
+DATA_FAULT_CLASSES = ("22", "23", "54")
+"""SQLSTATE classes that belong to the data: bad values, broken constraints, program limits (design: exactly once)."""
+
+
+class ProcessorError(Exception):
+    """Something stopped a batch."""
+
+
+class Fenced(ProcessorError):
+    """Partitions whose stored offset is not the expected one: another worker, or a commit of ours, moved it."""
+
+    def __init__(self, partitions: set[int]) -> None:
+        self.partitions = partitions
+        super().__init__(f"partitions {sorted(partitions)} moved on without this worker")
+
+
+class StoreAway(ProcessorError):
+    """The database is away, refuses, or gave up on the transaction. The data is innocent."""
+
+
+class ForeignOffsets(ProcessorError):
+    """The stored offsets belong to another Kafka cluster, so their numbers mean nothing here.
+
+    Run `python -m processors accept-gap` to go on from the beginning of this cluster's log.
+    """
+
+    def __init__(self, stored_cluster_id: str, cluster_id: str) -> None:
+        super().__init__(f"{self.__doc__} Stored: {stored_cluster_id}, connected: {cluster_id}.")
+
+
+def is_data_fault(fault: BaseException) -> bool:
+    """Whether an error of a statement belongs to the data and would come again with the same data.
+
+    A unique violation is not one: rows are compared with what is stored before they are written, so it means that
+    another worker stored the same event a moment ago, and the next attempt sees that.
+    """
+    if isinstance(fault, asyncpg.UniqueViolationError):
+        return False
+    if isinstance(fault, asyncpg.PostgresError):
+        return str(fault.sqlstate)[:2] in DATA_FAULT_CLASSES
+    # asyncpg's encoder refuses a value before the server sees it: an InterfaceError that is also a ValueError.
+    return isinstance(fault, (ValueError, OverflowError, TypeError, UnicodeEncodeError))
+
+
+TROUBLE = (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError)
+"""What a statement or a connection can raise that is not the data's fault."""

@@ -1,0 +1,18 @@
+"""Settings of the worker, read from the environment once."""
+
+from pydantic import Field
+
+from infra.settings import StageSettings
+
+
+class ProcessorSettings(StageSettings):
+    """One worker. Workers differ only in `instance`."""
+
+    group_id: str = Field("pathline-processors", alias="PROCESSORS_GROUP")
+    """Consumer group; workers of one group share the partitions."""
+    instance: str = Field("1", alias="PROCESSORS_INSTANCE", pattern=r"^[A-Za-z0-9._-]{1,100}$")
+    """Stable name of this worker's slot: a restart under the same name gets its partitions back at once."""
+    batch_bytes_max: int = Field(8 * 1024 * 1024, alias="PROCESSORS_BATCH_BYTES_MAX", ge=64 * 1024, le=16 * 1024 * 1024)
+    """Record bytes that one transaction takes; reached before any count of events."""
+    topic: str = Field("pathline.events", alias="PROCESSORS_TOPIC")
+    """The topic to fold. Tests use topics of their own."""

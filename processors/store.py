@@ -1,0 +1,210 @@
+"""One transaction a batch, in one fixed order: fence, requests, records, roll-ups, dead letters.
+
+A batch that commits has moved the offsets of its partitions and counted each of its events exactly once; a batch that
+does not has changed nothing. Errors of the data are isolated by bisecting under savepoints, so that one bad event
+becomes a dead letter and the rest goes on. Trouble of the database is raised as `StoreAway` and never makes a
+dead letter.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Any
+
+import asyncpg
+
+from infra.postgres import load_sql
+from processors.batch import LONGEST_DETAIL_CHARACTERS, DeadLetter, Decoded, Slice
+from processors.errors import TROUBLE, Fenced, StoreAway, is_data_fault
+from processors.rollup import RECORD_COLUMNS, REQUEST_COLUMNS, fold, record_row, request_row
+
+GENERATION = 1
+"""The set of derived tables that this worker feeds."""
+
+Connection = asyncpg.pool.PoolConnectionProxy
+
+
+@dataclass(slots=True)
+class Stored:
+    """What became of a batch's events: new, copies of stored ones, copies with other content, dead letters."""
+
+    new: int = 0
+    duplicates: int = 0
+    conflicts: int = 0
+    dead_letters: int = 0
+
+
+class Store:
+    """The processors' door to Postgres."""
+
+    def __init__(self, pool: asyncpg.Pool) -> None:
+        self._pool = pool
+        self._days: set[date] = set()
+
+    async def claim(self, topic: str, first_offsets: dict[int, int], cluster_id: str) -> dict[int, tuple[int, str]]:
+        """The stored `(next offset, cluster id)` of partitions; one never seen before begins at its first offset."""
+        partitions = sorted(first_offsets)
+        firsts = [first_offsets[partition] for partition in partitions]
+        await self._run("claim_offsets", GENERATION, topic, partitions, firsts, cluster_id)
+        rows = await self._run("read_offsets", GENERATION, topic, partitions)
+        return {row["partition"]: (row["next_offset"], row["cluster_id"]) for row in rows}
+
+    async def next_offsets(self, topic: str, partitions: Sequence[int]) -> dict[int, int]:
+        """The stored next offset of partitions that were claimed before."""
+        rows = await self._run("read_offsets", GENERATION, topic, sorted(partitions))
+        return {row["partition"]: row["next_offset"] for row in rows}
+
+    async def observe(self, topic: str, seen: dict[int, tuple[int, int]], asked_at: datetime) -> None:
+        """Note `partition -> (our offset, end offset)` as of `asked_at`, for lag and freshness."""
+        partitions = sorted(seen)
+        offsets, ends = [seen[p][0] for p in partitions], [seen[p][1] for p in partitions]
+        await self._run("observe_offsets", GENERATION, topic, partitions, offsets, ends, asked_at)
+
+    async def accept_gap(self, topic: str, offsets: dict[int, int], cluster_id: str) -> None:
+        """Go on from these offsets, whatever was stored."""
+        partitions = sorted(offsets)
+        await self._run("accept_gap", GENERATION, topic, partitions, [offsets[p] for p in partitions], cluster_id)
+
+    async def commit(self, slices: Sequence[Slice]) -> Stored:
+        """Store a batch: all of it, or nothing.
+
+        Raises:
+            Fenced: some partitions are not where the slices begin; nothing was stored.
+            StoreAway: the database is in trouble. When the connection broke at COMMIT the outcome is unknown:
+                read the stored offsets before trying again.
+        """
+        try:
+            await self._ensure_days(slices)
+            async with self._pool.acquire() as connection:
+                try:
+                    return await self._attempt(connection, slices, apart=False)
+                except Fenced:
+                    raise
+                except (*TROUBLE, ValueError, OverflowError, TypeError) as fault:
+                    if not is_data_fault(fault):
+                        raise
+                return await self._attempt(connection, slices, apart=True)
+        except TROUBLE as fault:
+            raise StoreAway(f"{type(fault).__name__}: {fault}") from fault
+
+    async def _run(self, name: str, *arguments: Any) -> list[asyncpg.Record]:
+        try:
+            return await self._pool.fetch(load_sql("processors", name), *arguments)
+        except TROUBLE as fault:
+            raise StoreAway(f"{type(fault).__name__}: {fault}") from fault
+
+    async def _ensure_days(self, slices: Sequence[Slice]) -> None:
+        """Attach missing day partitions in short transactions of their own, before the batch takes its locks."""
+        for day in {item.day for part in slices for item in part.events} - self._days:
+            await self._pool.execute(load_sql("processors", "ensure_day"), day)
+            self._days.add(day)
+
+    async def _attempt(self, connection: Connection, slices: Sequence[Slice], *, apart: bool) -> Stored:
+        """One transaction. With `apart`, events that the database refuses are found and set aside."""
+        async with connection.transaction():
+            await _move_offsets(connection, slices)
+            events = [item for part in slices for item in part.events]
+            letters = [letter for part in slices for letter in part.dead_letters]
+            fresh, stored = await _new_events(connection, events)
+            if apart:
+                refused = await _write_apart(connection, fresh)
+                letters += refused
+                stored.new -= len(refused)
+            else:
+                await _write(connection, fresh)
+            await _write_dead_letters(connection, letters)
+            stored.dead_letters = len(letters)
+        return stored
+
+
+async def _move_offsets(connection: Connection, slices: Sequence[Slice]) -> None:
+    ordered = sorted(slices, key=lambda part: part.partition)
+    moved = await connection.fetch(
+        load_sql("processors", "move_offsets"),
+        GENERATION,
+        ordered[0].topic,
+        [part.partition for part in ordered],
+        [part.expected_offset for part in ordered],
+        [part.next_offset for part in ordered],
+        [part.end_offset for part in ordered],
+        [part.as_of for part in ordered],
+    )
+    missing = {part.partition for part in ordered} - {row["partition"] for row in moved}
+    if missing:
+        raise Fenced(missing)
+
+
+async def _new_events(connection: Connection, events: list[Decoded]) -> tuple[list[Decoded], Stored]:
+    """The events that are neither stored nor repeated within the batch, sorted by key; the first copy counts."""
+    first: dict[tuple[Any, ...], Decoded] = {}
+    counts = Stored()
+    for item in events:
+        earlier = first.setdefault((item.event.project_id, item.day, item.event.event_id), item)
+        if earlier is not item:
+            counts.duplicates += 1
+            counts.conflicts += earlier.content_hash != item.content_hash
+    keys = sorted(first)
+    columns = [list(column) for column in zip(*keys, strict=True)] if keys else [[], [], []]
+    for row in await connection.fetch(load_sql("processors", "find_stored"), *columns):
+        item = first.pop(keys[row["place"] - 1])
+        counts.duplicates += 1
+        counts.conflicts += row["content_hash"] is not None and row["content_hash"] != item.content_hash
+    fresh = [first[key] for key in keys if key in first]
+    counts.new = len(fresh)
+    return fresh, counts
+
+
+async def _write(connection: Connection, events: list[Decoded]) -> None:
+    """Requests, records and roll-ups of events that are new."""
+    if not events:
+        return
+    await connection.copy_records_to_table("requests", records=map(request_row, events), columns=REQUEST_COLUMNS)
+    await connection.copy_records_to_table("records", records=map(record_row, events), columns=RECORD_COLUMNS)
+    sessions, paths = fold(events)
+    if sessions:
+        await connection.execute(load_sql("processors", "fold_sessions"), *sessions)
+    if paths:
+        await connection.execute(load_sql("processors", "fold_session_paths"), *paths)
+
+
+async def _write_apart(connection: Connection, events: list[Decoded]) -> list[DeadLetter]:
+    """`_write`, halving what is refused until single events are left: those come back as dead letters."""
+    pending, refused = [events], list[DeadLetter]()
+    while pending:
+        part = pending.pop()
+        try:
+            async with connection.transaction():
+                await _write(connection, part)
+        except (*TROUBLE, ValueError, OverflowError, TypeError) as fault:
+            if not is_data_fault(fault):
+                raise
+            if len(part) == 1:
+                refused.append(_refusal(part[0], fault))
+            else:
+                middle = len(part) // 2
+                pending += [part[middle:], part[:middle]]
+    return refused
+
+
+def _refusal(item: Decoded, fault: BaseException) -> DeadLetter:
+    reason = str(getattr(fault, "constraint_name", None) or getattr(fault, "sqlstate", None) or "encoder")
+    detail = f"{type(fault).__name__}: {fault}"[:LONGEST_DETAIL_CHARACTERS]
+    return DeadLetter(item.place, item.key, item.value, "store", reason, detail)
+
+
+async def _write_dead_letters(connection: Connection, letters: list[DeadLetter]) -> None:
+    if not letters:
+        return
+    ordered = sorted(letters, key=lambda letter: (letter.place.partition, letter.place.offset))
+    await connection.execute(
+        load_sql("processors", "insert_dead_letters"),
+        GENERATION,
+        ordered[0].place.topic,
+        [letter.place.partition for letter in ordered],
+        [letter.place.offset for letter in ordered],
+        [letter.key for letter in ordered],
+        [letter.value for letter in ordered],
+        [letter.step for letter in ordered],
+        [letter.reason for letter in ordered],
+        [letter.detail.replace("\0", "\N{REPLACEMENT CHARACTER}") for letter in ordered],
+    )
