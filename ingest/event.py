@@ -20,6 +20,7 @@ SCHEMA_VERSION = 1
 """Raised when a record changes so that an older processor would misread it; an unknown version is a dead letter."""
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
 FAR_DAY = date(1, 1, 1)
 """The ordinary partition of events that start outside [receipt - 400 d, receipt + 2 d]."""
 
@@ -183,14 +184,14 @@ def from_us(microseconds: int) -> datetime:
         InvalidEvent: beyond the year 9999 or before the year 1.
     """
     try:
-        return EPOCH + timedelta(microseconds=microseconds)
+        return EPOCH + _MICROSECOND * microseconds
     except OverflowError as fault:
         raise InvalidEvent(f"Time out of range: {microseconds} µs", code="invalid_time") from fault
 
 
 def to_us(moment: datetime) -> int:
     """An aware datetime as Unix microseconds, exact."""
-    return (moment - EPOCH) // timedelta(microseconds=1)
+    return (moment - EPOCH) // _MICROSECOND
 
 
 def start_day(started_at: datetime, received_at: datetime) -> date:
