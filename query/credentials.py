@@ -1,0 +1,70 @@
+"""Who asks: from the headers of a question to the project that it may read."""
+
+from collections.abc import Mapping
+from typing import Protocol
+
+from query.errors import Forbidden, Unauthorized
+
+KEY_PREFIXES = ("sk-helicone", "pk-helicone", "sk-pathline", "pk-pathline")
+"""In a list of credentials, the part that begins so is ours and the others are a provider's."""
+
+
+class Credential(Protocol):
+    """What a key stands for; `infra.projects.Credential` is one."""
+
+    @property
+    def project_id(self) -> int: ...
+    @property
+    def can_read(self) -> bool: ...
+    @property
+    def idle_limit_seconds(self) -> int: ...
+
+
+class Keys(Protocol):
+    """Finds what a key stands for; `infra.projects.KeyRing` is one."""
+
+    async def authenticate(self, key: str) -> Credential | None:
+        """None: no such key, or it was revoked."""
+        ...
+
+
+def key_of(headers: Mapping[str, str]) -> str:
+    """The key in the headers of a question: `Helicone-Auth`, else `Authorization` (ingest.md section 2).
+
+    A missing `Bearer` and `Bearer%20` are tolerated, as Helicone's own clients send both.
+
+    Raises:
+        Unauthorized: there is none.
+    """
+    sent = headers.get("helicone-auth", "").strip()
+    if sent:
+        return _bare(sent)
+    sent = headers.get("authorization", "").strip()
+    if not sent:
+        raise Unauthorized("No authorization header")
+    parts = [_bare(part) for part in sent.split(",")]
+    return next((part for part in parts if part.startswith(KEY_PREFIXES)), parts[0])
+
+
+def _bare(credential: str) -> str:
+    text = credential.strip().replace("Bearer%20", "Bearer ", 1)
+    key = text.removeprefix("Bearer ").removeprefix("bearer ").strip()
+    if not key or key.startswith("{"):
+        # The second is the session of Helicone's own web app, which is not served here.
+        raise Unauthorized("Invalid auth header format")
+    return key
+
+
+async def reader(headers: Mapping[str, str], keys: Keys) -> Credential:
+    """The credential of a question that only reads.
+
+    Raises:
+        Unauthorized: no key, or none that is known.
+        Forbidden: the key may not read.
+    """
+    credential = await keys.authenticate(key_of(headers))
+    if credential is None:
+        raise Unauthorized
+    if not credential.can_read:
+        raise Forbidden
+    return credential

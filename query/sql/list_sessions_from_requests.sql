@@ -1,0 +1,46 @@
+-- Which sessions have matching requests that started inside a window, and the totals of those requests? For filters
+-- that ask something of single requests; see list_sessions_from_rollups.sql for the others.
+-- Parameters: $1 project; $2, $3 window start and end, both exclusive, null for unbounded; $4, $5 their UTC days;
+-- $6 text that the session's id or name contains in any case, '' for any; $7 exact name, '' for any; $8 rows at most,
+-- $9 rows skipped; from $10 the filter's. The marked expressions are filled in by the filter compiler.
+-- Index: requests_by_start on the days of the window. Rows: at most $8, which is at most 1,000.
+WITH figures AS (
+    SELECT r.session_key,
+           count(*) AS request_count,
+           min(r.started_at) AS first_request_at,
+           max(r.started_at) AS last_request_at,
+           max(r.ended_at) AS last_request_end_at,
+           count(*) FILTER (WHERE r.is_error) AS error_count,
+           sum((extract(epoch FROM r.ended_at - r.started_at) * 1000000)::bigint)::bigint AS latency_us_sum,
+           sum(r.prompt_tokens)::bigint AS prompt_tokens,
+           sum(r.completion_tokens)::bigint AS completion_tokens,
+           sum(r.cache_read_tokens)::bigint AS cache_read_tokens,
+           sum(r.cache_write_tokens)::bigint AS cache_write_tokens,
+           sum(r.reasoning_tokens)::bigint AS reasoning_tokens,
+           coalesce(sum(r.cost_nanousd), 0)::bigint AS cost_nanousd,
+           coalesce(array_agg(DISTINCT r.user_id) FILTER (WHERE r.user_id <> ''), '{}') AS user_ids,
+           ARRAY[/*{request_leaves}*/]::boolean[] AS holds
+      FROM requests r
+     WHERE r.project_id = $1
+       AND r.session_key IS NOT NULL
+       AND r.kind IN ('llm', 'tool', 'vector_db', 'data')
+       AND r.started_at > coalesce($2::timestamptz, '-infinity')
+       AND r.started_at < coalesce($3::timestamptz, 'infinity')
+       -- A start far from its receipt lies in the ordinary partition 0001-01-01, whatever its day is.
+       AND (r.day BETWEEN coalesce($4::date, '-infinity') AND coalesce($5::date, 'infinity') OR r.day = '0001-01-01')
+       AND /*{matching}*/true
+     GROUP BY r.session_key
+)
+SELECT s.session_key, s.session_id, s.name, s.last_received_at, s.last_is_error, s.outcome, now() AS now,
+       f.request_count, f.first_request_at, f.last_request_at, f.last_request_end_at, f.error_count,
+       f.latency_us_sum, f.prompt_tokens, f.completion_tokens, f.cache_read_tokens, f.cache_write_tokens,
+       f.reasoning_tokens, f.cost_nanousd,
+       f.user_ids
+  FROM figures f
+  JOIN sessions s ON s.project_id = $1 AND s.session_key = f.session_key
+ WHERE ($6 = '' OR position(lower($6::text COLLATE "pg_c_utf8") IN lower(s.session_id COLLATE "pg_c_utf8")) > 0
+                OR position(lower($6::text COLLATE "pg_c_utf8") IN lower(s.name COLLATE "pg_c_utf8")) > 0)
+   AND ($7 = '' OR s.name = $7)
+   AND /*{listed}*/true
+ ORDER BY /*{order}*/f.first_request_at DESC, s.session_id
+ LIMIT $8 OFFSET $9;
