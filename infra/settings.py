@@ -47,6 +47,20 @@ class LocalSettings(StageSettings):
         """Mode 0600; made by the first start of the local Postgres."""
         return self.home / "postgres-password"
 
+    @property
+    def kafka_servers(self) -> str:
+        """Bootstrap address of the local broker."""
+        return f"127.0.0.1:{self.kafka_port}"
+
+    def postgres_dsn(self) -> str:
+        """DSN of the local database with its generated password.
+
+        Raises:
+            FileNotFoundError: the local Postgres has never been started here (`make up` does).
+        """
+        password = self.postgres_password_file.read_text().strip()
+        return f"postgresql://pathline:{quote(password)}@127.0.0.1:{self.postgres_port}/pathline"
+
 
 class KafkaSettings(StageSettings):
     """The broker. Unset, it is the local engine's address."""
@@ -60,7 +74,7 @@ class KafkaSettings(StageSettings):
 
     def servers(self, local: LocalSettings | None = None) -> str:
         """The bootstrap list: the one given, else the local engine's."""
-        return self.bootstrap or f"127.0.0.1:{(local or LocalSettings()).kafka_port}"
+        return self.bootstrap or (local or LocalSettings()).kafka_servers
 
 
 class PostgresSettings(StageSettings):
@@ -75,8 +89,4 @@ class PostgresSettings(StageSettings):
         Raises:
             FileNotFoundError: the local Postgres has never been started here (`make up` does).
         """
-        if self.dsn:
-            return self.dsn
-        local = local or LocalSettings()
-        password = local.postgres_password_file.read_text().strip()
-        return f"postgresql://pathline:{quote(password)}@127.0.0.1:{local.postgres_port}/pathline"
+        return self.dsn or (local or LocalSettings()).postgres_dsn()

@@ -1,6 +1,7 @@
 """THE list of topics, and the one place that creates them."""
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
@@ -36,8 +37,8 @@ EVENTS = Topic("pathline.events", key="hash(project, session id), or hash(projec
 TOPICS = (EVENTS,)
 
 
-async def ensure_topics(servers: str, settings: KafkaSettings) -> list[str]:
-    """Create what is missing, leave what exists; return the names that were created.
+async def ensure_topics(servers: str, settings: KafkaSettings, topics: Sequence[Topic] = TOPICS) -> list[str]:
+    """Create which of `topics` are missing, leave what exists; return the names that were created.
 
     Safe to run by many processes at once. Time stamps are the broker's (`LogAppendTime`): the outcome of a
     join window must not depend on a client's clock.
@@ -46,7 +47,7 @@ async def ensure_topics(servers: str, settings: KafkaSettings) -> list[str]:
     await admin.start()
     try:
         existing = set(await admin.list_topics())
-        missing = [topic for topic in TOPICS if topic.name not in existing]
+        missing = [topic for topic in topics if topic.name not in existing]
         return [name for topic in missing if (name := await _create(admin, topic, settings))]
     finally:
         await admin.close()

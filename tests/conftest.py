@@ -1,0 +1,3 @@
+"""Fixtures of every tier; see `services`."""
+
+pytest_plugins = ["tests.services"]

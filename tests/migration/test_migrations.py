@@ -1,0 +1,114 @@
+"""Goal: schema.sql is the truth. Method: one database from it, one from all migrations; their catalogs are compared."""
+
+import asyncio
+from importlib.resources import files
+
+import asyncpg
+import pytest
+
+from infra.migrate import FILE_NAME, Migration, MigrationError, migrate, migrations, pending
+from tests.services import run_statements
+
+CATALOG = {
+    "columns": """
+        SELECT c.relname, a.attnum, a.attname, format_type(a.atttypid, a.atttypmod), a.attnotnull, a.attidentity,
+               pg_get_expr(d.adbin, d.adrelid), a.attstorage, a.attcompression
+        FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid
+        LEFT JOIN pg_attrdef d ON (d.adrelid, d.adnum) = (a.attrelid, a.attnum)
+        WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'p') AND a.attnum > 0
+        ORDER BY 1, 2""",
+    "relations": """
+        SELECT relname, relkind, relpersistence, reloptions, pg_get_partkeydef(oid), pg_get_expr(relpartbound, oid)
+        FROM pg_class WHERE relnamespace = 'public'::regnamespace ORDER BY 1""",
+    "constraints": """
+        SELECT conrelid::regclass::text, conname, pg_get_constraintdef(oid)
+        FROM pg_constraint WHERE connamespace = 'public'::regnamespace ORDER BY 1, 2""",
+    "indexes": "SELECT tablename, indexname, indexdef FROM pg_indexes WHERE schemaname = 'public' ORDER BY 1, 2",
+    "functions": """
+        SELECT proname, pg_get_functiondef(oid) FROM pg_proc
+        WHERE pronamespace = 'public'::regnamespace ORDER BY 1, 2""",
+    "triggers": """
+        SELECT tgrelid::regclass::text, tgname, pg_get_triggerdef(oid) FROM pg_trigger
+        WHERE NOT tgisinternal ORDER BY 1, 2""",
+    "views": "SELECT viewname, definition FROM pg_views WHERE schemaname = 'public' ORDER BY 1",
+    "types": """
+        SELECT typname, typtype FROM pg_type
+        WHERE typnamespace = 'public'::regnamespace AND typtype IN ('e', 'd') ORDER BY 1""",
+}
+"""Everything that a migration can make, described in words of Postgres itself."""
+
+
+async def catalog(dsn: str) -> dict[str, list[tuple[object, ...]]]:
+    connection = await asyncpg.connect(dsn)
+    try:
+        return {
+            what: [
+                tuple(row)
+                for row in await connection.fetch(query)
+                # The runner's own table, which no schema file makes.
+                if not str(row[0]).startswith("schema_migrations")
+            ]
+            for what, query in CATALOG.items()
+        }
+    finally:
+        await connection.close()
+
+
+async def test_schema_sql_equals_the_sum_of_the_migrations(database: str, blank_database: str) -> None:
+    await run_statements(blank_database, files("infra").joinpath("schema", "schema.sql").read_text())
+    from_schema, from_migrations = await catalog(blank_database), await catalog(database)
+    for what, expected in from_schema.items():
+        assert from_migrations[what] == expected, what
+    assert from_schema["columns"]
+
+
+async def test_migrating_twice_applies_everything_once(blank_database: str) -> None:
+    assert await migrate(blank_database) == [migration.name for migration in migrations()]
+    assert await migrate(blank_database) == []
+
+
+async def test_an_applied_file_that_was_changed_is_refused(blank_database: str) -> None:
+    await migrate(blank_database)
+    await run_statements(blank_database, "UPDATE schema_migrations SET checksum = 'another'")
+    with pytest.raises(MigrationError, match="was changed after it was applied"):
+        await migrate(blank_database)
+
+
+async def test_a_database_newer_than_the_code_is_refused(blank_database: str) -> None:
+    await migrate(blank_database)
+    await run_statements(blank_database, "INSERT INTO schema_migrations VALUES ('9999_pre_future.sql', 'x')")
+    with pytest.raises(MigrationError, match=r"newer than this code, which lacks 9999_pre_future.sql"):
+        await migrate(blank_database)
+
+
+async def test_a_failed_file_leaves_no_trace(blank_database: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    good = Migration("0001_pre_good.sql", "CREATE TABLE good (n int)")
+    bad = Migration("0002_pre_bad.sql", "CREATE TABLE bad (n int); SELECT 1 / 0")
+    monkeypatch.setattr("infra.migrate.migrations", lambda: [good, bad])
+    with pytest.raises(asyncpg.DivisionByZeroError):
+        await migrate(blank_database)
+    monkeypatch.setattr("infra.migrate.migrations", lambda: [good])
+    assert await migrate(blank_database) == []
+    connection = await asyncpg.connect(blank_database)
+    assert await connection.fetchval("SELECT to_regclass('good') IS NOT NULL AND to_regclass('bad') IS NULL")
+    await connection.close()
+
+
+def test_every_file_is_named_by_the_rule_and_numbered_without_gaps() -> None:
+    folder = files("infra").joinpath("schema", "migrations")
+    numbers = []
+    for file in sorted(folder.iterdir(), key=lambda file: file.name):
+        match = FILE_NAME.fullmatch(file.name)
+        assert match, file.name
+        numbers.append(int(match["number"]))
+    assert numbers == list(range(1, len(numbers) + 1))
+
+
+def test_pending_keeps_the_order_of_the_files() -> None:
+    first, second, third = (Migration(f"000{n}_pre_x.sql", str(n)) for n in (1, 2, 3))
+    assert pending([first, second, third], {first.name: first.checksum}) == [second, third]
+
+
+async def test_two_runners_at_once_apply_each_file_once(blank_database: str) -> None:
+    outcomes = await asyncio.gather(migrate(blank_database), migrate(blank_database))
+    assert sorted(outcomes, key=len) == [[], [migration.name for migration in migrations()]]

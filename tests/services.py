@@ -1,0 +1,184 @@
+"""Real Kafka and Postgres for the tests, and what a test needs of its own in them.
+
+One broker and one Postgres serve the whole session: they are started when the first test asks, on free ports in a
+temporary home, and stopped at the end. PATHLINE_TEST_KAFKA and PATHLINE_TEST_POSTGRES (a superuser's DSN) point at
+engines that run already; then none is started. Each test gets an empty, migrated database and topics of its own.
+"""
+
+import asyncio
+import os
+import shutil
+import socket
+import tempfile
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
+from uuid import uuid4
+
+import asyncpg
+import pytest
+
+from infra.local.engine import Engine, EngineKind
+from infra.local.kafka import KAFKA
+from infra.local.postgres import POSTGRES
+from infra.migrate import migrate
+from infra.settings import KafkaSettings, LocalSettings
+from infra.topics import EVENTS, Topic, ensure_topics
+
+TEMPLATE = "pathline_template"
+
+
+def free_ports(count: int) -> list[int]:
+    """Loopback ports that nobody listens on now, all different."""
+    sockets = [socket.socket() for _ in range(count)]
+    try:
+        for probe in sockets:
+            probe.bind(("127.0.0.1", 0))
+        return [probe.getsockname()[1] for probe in sockets]
+    finally:
+        for probe in sockets:
+            probe.close()
+
+
+def make_local_settings(home: Path) -> LocalSettings:
+    """Settings of engines in `home` on free ports."""
+    kafka, controller, postgres = free_ports(3)
+    return LocalSettings(home=home, kafka_port=kafka, kafka_controller_port=controller, postgres_port=postgres)
+
+
+def make_home() -> Path:
+    """A new folder for engines. Not below pytest's own, which every pytest closes to the user that Postgres runs as."""
+    home = Path(tempfile.mkdtemp(prefix="pathline-test-"))
+    home.chmod(0o755)
+    return home
+
+
+async def wait_until(condition: Callable[[], Awaitable[bool]], *, seconds: float, what: str) -> None:
+    """Return once the condition holds; fail the test at the deadline, naming `what` was waited for."""
+    deadline = asyncio.get_running_loop().time() + seconds
+    while not await condition():
+        if asyncio.get_running_loop().time() > deadline:
+            pytest.fail(f"not within {seconds} s: {what}")
+        await asyncio.sleep(0.02)
+
+
+def _engine(kind: EngineKind, settings: LocalSettings) -> Iterator[Engine]:
+    engine = Engine(kind, settings)
+    # Not the test's own loop: the engine outlives it.
+    asyncio.run(engine.start())
+    try:
+        yield engine
+    finally:
+        asyncio.run(engine.stop())
+
+
+@pytest.fixture(scope="session")
+def engine_home() -> Iterator[Path]:
+    """The session's home of engines."""
+    home = make_home()
+    yield home
+    shutil.rmtree(home)
+
+
+@pytest.fixture
+def own_home() -> Iterator[Path]:
+    """A home of this test alone, for engines that it starts, kills and breaks itself."""
+    home = make_home()
+    yield home
+    shutil.rmtree(home)
+
+
+@pytest.fixture(scope="session")
+def local_settings(engine_home: Path) -> LocalSettings:
+    """Where the session's engines are, when they are started."""
+    return make_local_settings(engine_home)
+
+
+@pytest.fixture(scope="session")
+def local_kafka(local_settings: LocalSettings) -> Iterator[Engine]:
+    """The session's own broker. A test that stops or kills it must start it again."""
+    yield from _engine(KAFKA, local_settings)
+
+
+@pytest.fixture(scope="session")
+def local_postgres(local_settings: LocalSettings) -> Iterator[Engine]:
+    """The session's own Postgres. A test that stops or kills it must start it again."""
+    yield from _engine(POSTGRES, local_settings)
+
+
+@pytest.fixture(scope="session")
+def kafka(request: pytest.FixtureRequest) -> str:
+    """Bootstrap address of a broker that serves."""
+    if address := os.environ.get("PATHLINE_TEST_KAFKA"):
+        return address
+    engine: Engine = request.getfixturevalue("local_kafka")
+    return engine.settings.kafka_servers
+
+
+@pytest.fixture(scope="session")
+def postgres(request: pytest.FixtureRequest) -> str:
+    """DSN of a Postgres that serves; its database is not for tests to change."""
+    if dsn := os.environ.get("PATHLINE_TEST_POSTGRES"):
+        return dsn
+    engine: Engine = request.getfixturevalue("local_postgres")
+    return engine.settings.postgres_dsn()
+
+
+@pytest.fixture(scope="session")
+def template_database(postgres: str) -> str:
+    """Name of a database with every migration applied, which `database` copies."""
+    asyncio.run(_make_template(postgres))
+    return TEMPLATE
+
+
+@pytest.fixture
+async def database(postgres: str, template_database: str) -> AsyncIterator[str]:
+    """DSN of an empty, migrated database of this test alone; dropped afterwards, whoever is still connected."""
+    name = f"test_{uuid4().hex}"
+    await run_statements(postgres, f'CREATE DATABASE "{name}" TEMPLATE "{template_database}"')
+    yield database_of(postgres, name)
+    await run_statements(postgres, f'DROP DATABASE "{name}" WITH (FORCE)')
+
+
+@pytest.fixture
+async def blank_database(postgres: str) -> AsyncIterator[str]:
+    """DSN of a database without any table; dropped afterwards."""
+    name = f"blank_{uuid4().hex}"
+    await run_statements(postgres, f'CREATE DATABASE "{name}" TEMPLATE template0')
+    yield database_of(postgres, name)
+    await run_statements(postgres, f'DROP DATABASE "{name}" WITH (FORCE)')
+
+
+@pytest.fixture
+async def events_topic(kafka: str) -> Topic:
+    """A topic like `infra.topics.EVENTS` under a name of this test alone."""
+    return await make_topic(kafka)
+
+
+async def make_topic(servers: str, *, partitions: int = EVENTS.partitions) -> Topic:
+    """Create a topic with a fresh name and the properties of the real one."""
+    topic = Topic(f"test.events.{uuid4().hex[:12]}", key=EVENTS.key, partitions=partitions)
+    await ensure_topics(servers, KafkaSettings(), [topic])
+    return topic
+
+
+async def run_statements(dsn: str, *statements: str) -> None:
+    """Run statements, each outside any transaction."""
+    connection = await asyncpg.connect(dsn)
+    try:
+        for statement in statements:
+            await connection.execute(statement)
+    finally:
+        await connection.close()
+
+
+def database_of(dsn: str, name: str) -> str:
+    """The DSN of another database on the same server."""
+    return urlunsplit(urlsplit(dsn)._replace(path=f"/{name}"))
+
+
+async def _make_template(dsn: str) -> None:
+    await run_statements(
+        dsn, f"DROP DATABASE IF EXISTS {TEMPLATE} WITH (FORCE)", f"CREATE DATABASE {TEMPLATE} TEMPLATE template0"
+    )
+    await migrate(database_of(dsn, TEMPLATE))
