@@ -1,0 +1,5 @@
+-- The id of the project of that name, made if missing; one row. $1 name.
+WITH made AS (
+    INSERT INTO projects (name) VALUES ($1) ON CONFLICT (name) DO NOTHING RETURNING project_id
+)
+SELECT project_id FROM made UNION ALL SELECT project_id FROM projects WHERE name = $1 LIMIT 1;
