@@ -4,11 +4,11 @@ import asyncio
 from typing import Annotated
 
 import typer
-from infra.telemetry import configure_logging
 
 from infra.kafka import make_consumer
 from infra.postgres import make_pool
 from infra.settings import KafkaSettings, LocalSettings, PostgresSettings
+from infra.telemetry import configure_logging
 from processors.accept_gap import accept_gap
 from processors.settings import ProcessorSettings
 

@@ -1,9 +1,9 @@
 """Native events (spec: native.md): what a client may send, the checks, and what it decodes to. Pure."""
 
 from typing import Any
-from uuid import UUID
 
 import msgspec
+from asyncpg.pgproto.pgproto import UUID as PostgresUUID
 
 from ingest.decode.cost import nanousd
 from ingest.decode.json_faults import UNREADABLE, refusal
@@ -174,7 +174,7 @@ def decode_event(record: Record) -> Event:
     # Attributes are set one by one: for a struct of this many fields, keywords cost ten times as much.
     event = Event(
         record.project_id,
-        msgspec.convert(record.event_id, UUID),
+        PostgresUUID(record.event_id),
         kind,
         record.source,
         from_us(checked.start_us),
@@ -224,7 +224,7 @@ def decode_end(record: Record) -> Event:
     at = from_us(check_end(sent, record.session_id, record.received_at_us))
     return Event(
         project_id=record.project_id,
-        event_id=msgspec.convert(record.event_id, UUID),
+        event_id=PostgresUUID(record.event_id),
         kind="session_end",
         source=record.source,
         started_at=at,
