@@ -1,5 +1,6 @@
 """Who asks: from the headers of a question to the project that it may read."""
 
+import re
 from collections.abc import Mapping
 from typing import Protocol
 
@@ -7,6 +8,7 @@ from query.errors import Forbidden, Unauthorized
 
 KEY_PREFIXES = ("sk-helicone", "pk-helicone", "sk-pathline", "pk-pathline")
 """In a list of credentials, the part that begins so is ours and the others are a provider's."""
+SCHEME = re.compile(r"^bearer(%20|\s+|$)", re.IGNORECASE)
 
 
 class Credential(Protocol):
@@ -47,8 +49,7 @@ def key_of(headers: Mapping[str, str]) -> str:
 
 
 def _bare(credential: str) -> str:
-    text = credential.strip().replace("Bearer%20", "Bearer ", 1)
-    key = text.removeprefix("Bearer ").removeprefix("bearer ").strip()
+    key = SCHEME.sub("", credential.strip(), count=1)
     if not key or key.startswith("{"):
         # The second is the session of Helicone's own web app, which is not served here.
         raise Unauthorized("Invalid auth header format")

@@ -107,19 +107,14 @@ def build_tree(rows: Iterable[Mapping[str, Any]]) -> list[PathNode]:
 
 def _grow(nodes: dict[str, PathNode], path: str) -> PathNode:
     """The node of a path; it and the parents that it lacks are made."""
+    missing: str | None = path
     depth = 0 if path == "/" else path.count("/")
-    node = nodes.get(path)
-    if node is not None:
-        return node
-    made = nodes[path] = PathNode(path, depth)
-    node = made
-    while node.parent is not None and node.parent not in nodes:
-        node = nodes[node.parent] = PathNode(node.parent, node.depth - 1)
-        if len(nodes) > NODES_MAX:
+    while missing is not None and missing not in nodes:
+        if len(nodes) == NODES_MAX:
             raise TooManyPaths
-    if len(nodes) > NODES_MAX:
-        raise TooManyPaths
-    return made
+        node = nodes[missing] = PathNode(missing, depth)
+        missing, depth = node.parent, depth - 1
+    return nodes[path]
 
 
 def _walk(root: PathNode | None) -> list[PathNode]:

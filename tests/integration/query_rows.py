@@ -1,0 +1,171 @@
+"""Rows of the store for tests of the query service, folded as the processors fold them: by `processors.session`."""
+
+from collections.abc import Iterable
+from datetime import UTC, date, datetime, timedelta
+from random import Random
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+import msgspec
+import orjson
+
+from ingest.event import Event, start_day
+from processors.session import PathFold, SessionFold, normalise_path, text_key
+
+ORIGIN = datetime(2026, 1, 7, 12, tzinfo=UTC)
+REQUEST_COLUMNS = (
+    "project_id", "event_id", "kind", "session_id", "session_name", "started_at", "ended_at", "time_to_first_token_us",
+    "status", "is_error", "error_type", "error_message", "provider", "model", "request_model", "response_model",
+    "model_override", "target_url", "prompt_tokens", "completion_tokens", "cache_read_tokens", "cache_write_tokens",
+    "reasoning_tokens", "prompt_audio_tokens", "completion_audio_tokens", "cost_nanousd", "user_id", "trace_id",
+    "span_id", "parent_span_id", "source", "received_at", "flags", "decoded_response_body",
+)  # fmt: skip
+
+
+def event(number: int, **fields: Any) -> Event:
+    """An event of project 1 with id `number`, a second after ORIGIN per number, lasting 100 ms."""
+    started_at = fields.pop("started_at", ORIGIN + timedelta(seconds=number))
+    defaults: dict[str, Any] = {
+        "project_id": 1,
+        "event_id": UUID(int=number, version=4),
+        "kind": "llm",
+        "source": "native",
+        "started_at": started_at,
+        "ended_at": started_at + timedelta(milliseconds=100),
+        "received_at": started_at + timedelta(seconds=1),
+    }
+    return Event(**{**defaults, **fields})
+
+
+def random_events(random: Random, count: int) -> list[Event]:
+    """Events of some 30 sessions over three days, with every kind, errors, users, properties and unknown values."""
+    names = [None, None, "Trip", "trip planner", "Ünïcode"]
+    events = []
+    for number in range(1, count + 1):
+        session = random.choice([None, *range(30)])
+        day_offset = random.random() * 86_400 * (3 if random.random() < 0.2 else 0.5)
+        started_at = ORIGIN + timedelta(
+            seconds=(session or 0) * 5_000 + day_offset, microseconds=random.randrange(10**6)
+        )
+        if random.random() < 0.02:
+            started_at -= timedelta(days=900)
+        kind = random.choice(["llm", "llm", "tool", "vector_db", "data", "span", "session_end"])
+        properties = {
+            random.choice(["environment", "Environment"]): random.choice(["production", "staging", ""]),
+            "team%_": random.choice(["travel", "100%_sure", "x"]),
+        }
+        events.append(
+            event(
+                number,
+                kind=kind,
+                session_id=None if session is None else f"session/{session:02} %",
+                session_name=random.choice(names),
+                path=random.choice([None, "/plan", "plan/weather/", "/plan//weather", "/"]),
+                started_at=started_at,
+                ended_at=started_at + timedelta(microseconds=random.randrange(5 * 10**6)),
+                received_at=ORIGIN + timedelta(days=5),
+                time_to_first_token_us=random.choice([None, random.randrange(10**6)]),
+                status=random.choice([200, 200, 200, 500, -1]),
+                is_error=random.random() < 0.2,
+                provider=random.choice(["OPENAI", "ANTHROPIC"]),
+                model=random.choice(["gpt-4o", "claude", "tool:x"]),
+                request_model=random.choice([None, "gpt-4o"]),
+                prompt_tokens=random.randrange(1000),
+                completion_tokens=random.randrange(1000),
+                cache_read_tokens=random.randrange(10),
+                cache_write_tokens=random.randrange(10),
+                reasoning_tokens=random.randrange(100),
+                cost_nanousd=random.choice([None, random.randrange(10**8)]),
+                user_id=random.choice(["", *(f"user{n}@example.com" for n in range(25 if session == 3 else 4))]),
+                properties=dict(random.sample(sorted(properties.items()), random.randrange(3))),
+                outcome=random.choice(["completed", "failed"]) if kind == "session_end" else None,
+            )
+        )
+    return events
+
+
+async def store_events(
+    connection: asyncpg.Connection,
+    events: Iterable[Event],
+    bodies: dict[UUID, tuple[str | None, str | None]] | None = None,
+) -> None:
+    """Store events and their roll-ups, as one batch of the processors would."""
+    events = list(events)
+    sessions: dict[tuple[int, str], SessionFold] = {}
+    paths: dict[tuple[int, str, str], PathFold] = {}
+    days = {start_day(one.started_at, one.received_at) for one in events}
+    for day in days:
+        await connection.execute("SELECT ensure_day($1)", day)
+    for one in events:
+        if one.session_id is not None:
+            sessions.setdefault((one.project_id, one.session_id), SessionFold(user_ids=set())).add(one)
+            if one.kind != "session_end":
+                path = normalise_path(one.path)
+                paths.setdefault((one.project_id, one.session_id, path), PathFold(path=path)).add(one)
+    await _insert(connection, "requests", [_request_row(one) for one in events])
+    await _insert(
+        connection, "records", [_record_row(one, (bodies or {}).get(one.event_id, (None, None))) for one in events]
+    )
+    await _insert(connection, "sessions", [_session_row(project, fold) for (project, _), fold in sessions.items()])
+    await _insert(
+        connection,
+        "session_paths",
+        [_path_row(project, session, fold) for (project, session, _), fold in paths.items()],
+    )
+
+
+def _request_row(one: Event) -> dict[str, Any]:
+    row = {name: getattr(one, name) for name in REQUEST_COLUMNS}
+    return {
+        **row,
+        "day": start_day(one.started_at, one.received_at),
+        "session_key": text_key(one.session_id) if one.session_id is not None else None,
+        "path_key": text_key(normalise_path(one.path)) if one.session_id is not None else None,
+        "session_path": one.path,
+        "properties": orjson.dumps(one.properties).decode(),
+    }
+
+
+def _record_row(one: Event, bodies: tuple[str | None, str | None]) -> dict[str, Any]:
+    day: date = start_day(one.started_at, one.received_at)
+    return {
+        "project_id": one.project_id,
+        "day": day,
+        "event_id": one.event_id,
+        "content_hash": one.event_id,
+        "envelope": "{}",
+        "request_body": bodies[0],
+        "response_body": bodies[1],
+    }
+
+
+def _session_row(project_id: int, fold: SessionFold) -> dict[str, Any]:
+    row = msgspec.structs.asdict(fold)
+    users = sorted(row["user_ids"])
+    return {
+        **row,
+        "project_id": project_id,
+        "session_key": text_key(fold.session_id),
+        "user_ids": users[:16],
+        "user_ids_more": len(users) > 16,
+    }
+
+
+def _path_row(project_id: int, session_id: str, fold: PathFold) -> dict[str, Any]:
+    row = msgspec.structs.asdict(fold)
+    return {
+        **row,
+        "project_id": project_id,
+        "session_key": text_key(session_id),
+        "path_key": text_key(fold.path),
+    }
+
+
+async def _insert(connection: asyncpg.Connection, table: str, rows: list[dict[str, Any]]) -> None:
+    if not rows:
+        return
+    names = list(rows[0])
+    places = ", ".join(f"${place}" for place in range(1, len(names) + 1))
+    text = f"INSERT INTO {table} ({', '.join(names)}) VALUES ({places})"  # noqa: S608 - names of this file
+    await connection.executemany(text, [[row[name] for name in names] for row in rows])
