@@ -11,8 +11,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from infra.projects import KeyRing
 from query.answers import AS_OF_HEADER, json_response, refusal
-from query.credentials import Keys
 from query.desk import Desk
 from query.errors import NotFound, QueryError
 from query.routes import health, helicone, native
@@ -34,13 +34,15 @@ class PathAsSent:
         await self.app(scope, receive, send)
 
 
-def create_app(store: Store, keys: Keys) -> Starlette:
+def create_app(store: Store, keys: KeyRing) -> Starlette:
     """The ASGI application. Neither the store nor the keys need to be reachable yet."""
     desk = Desk(store, keys)
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
+        await keys.start()
         yield
+        await keys.stop()
         await store.close()
 
     return Starlette(

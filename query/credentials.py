@@ -2,32 +2,13 @@
 
 import re
 from collections.abc import Mapping
-from typing import Protocol
 
-from query.errors import Forbidden, Unauthorized
+from infra.projects import Credential, KeyRing, KeysUnavailable, well_formed
+from query.errors import Forbidden, StoreUnavailable, Unauthorized
 
 KEY_PREFIXES = ("sk-helicone", "pk-helicone", "sk-pathline", "pk-pathline")
 """In a list of credentials, the part that begins so is ours and the others are a provider's."""
 SCHEME = re.compile(r"^bearer(%20|\s+|$)", re.IGNORECASE)
-
-
-class Credential(Protocol):
-    """What a key stands for; `infra.projects.Credential` is one."""
-
-    @property
-    def project_id(self) -> int: ...
-    @property
-    def can_read(self) -> bool: ...
-    @property
-    def idle_limit_seconds(self) -> int: ...
-
-
-class Keys(Protocol):
-    """Finds what a key stands for; `infra.projects.KeyRing` is one."""
-
-    async def authenticate(self, key: str) -> Credential | None:
-        """None: no such key, or it was revoked."""
-        ...
 
 
 def key_of(headers: Mapping[str, str]) -> str:
@@ -56,14 +37,21 @@ def _bare(credential: str) -> str:
     return key
 
 
-async def reader(headers: Mapping[str, str], keys: Keys) -> Credential:
+async def reader(headers: Mapping[str, str], keys: KeyRing) -> Credential:
     """The credential of a question that only reads.
 
     Raises:
         Unauthorized: no key, or none that is known.
         Forbidden: the key may not read.
+        StoreUnavailable: the key is not among those known, and Postgres does not answer.
     """
-    credential = await keys.authenticate(key_of(headers))
+    key = key_of(headers)
+    if not well_formed(key):
+        raise Unauthorized
+    try:
+        credential = keys.known(key) or await keys.authenticate(key)
+    except KeysUnavailable as fault:
+        raise StoreUnavailable from fault
     if credential is None:
         raise Unauthorized
     if not credential.can_read:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from starlette.requests import Request
 
-from query.credentials import Credential, Keys, reader
+from infra.projects import Credential, KeyRing
+from query.credentials import reader
 from query.errors import PayloadTooLarge
 from query.freshness import as_of
 from query.store import Store
@@ -32,7 +33,7 @@ class Desk:
     """Where questions arrive; the endpoints are given one."""
 
     store: Store
-    keys: Keys
+    keys: KeyRing
 
     async def reader(self, request: Request) -> Credential:
         """Who asks; see `credentials.reader`."""

@@ -13,7 +13,7 @@ import pytest
 
 from tests.integration.query_oracle import expected_sessions
 from tests.integration.query_rows import ORIGIN, random_events, store_events
-from tests.integration.query_service import query_client
+from tests.integration.query_service import make_keys, query_client
 
 QUESTIONS = 50
 
@@ -24,11 +24,11 @@ async def test_totals_equal_a_plain_group_by(database: str, seed: int) -> None:
     random = Random(seed)
     events = random_events(random, 1_500)
     connection = await asyncpg.connect(database)
-    await connection.execute("INSERT INTO projects (name) VALUES ('one'), ('two')")
+    keys = await make_keys(connection)
     await store_events(connection, events)
     await connection.close()
     listed_count = 0
-    async with query_client(database) as client:
+    async with query_client(database, keys.reader) as client:
         for _ in range(QUESTIONS):
             tree = random_tree(random, 3)
             start_ms, end_ms = random_window(random)
