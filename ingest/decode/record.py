@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from ingest.decode import native
+from ingest.decode import helicone, native
 from ingest.event import Event, InvalidEvent, Record, parse_uuid
 
 _PROJECT_ID_MAX = 2**31 - 1
@@ -18,7 +18,8 @@ def decode(record: Record) -> Event:
     Raises:
         InvalidEvent: the record can never be stored; it belongs into the dead letters.
     """
-    decoder = _DECODERS.get(record.source)
+    source = record.source
+    decoder = helicone.decode_log if source.startswith(helicone.SOURCE_PREFIX) else _DECODERS.get(source)
     if decoder is None:
         raise InvalidEvent(f"Unknown source '{record.source[:64]}'", code="unknown_source")
     if parse_uuid(record.event_id) != record.event_id:

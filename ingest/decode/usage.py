@@ -229,7 +229,8 @@ def _read(shape: Shape, usage: dict[str, Any], flags: list[str]) -> Tokens:
     for key, value in usage.items():
         if key in by_key:
             for column, below in by_key[key]:
-                counts[column] += _count(value, below)
+                plain = type(value) is int and value >= 0 and not below
+                counts[column] += value if plain else _count(value, below)
     prompt, completion, cache_read, cache_write, cache_write_parts, reasoning, audio_in, audio_out = counts
     cache_write = cache_write or cache_write_parts
     if not shape.prompt_is_net:
