@@ -167,7 +167,7 @@ def _response(record: Record, log: Log, status: int, provider: str, flags: list[
         body = read_text_body(record.response, status, provider)
         return body, NO_FACTS if body.is_received else read_facts(body.json, flags)
     facts = read_facts(record.response, flags)
-    if facts.streamed_data is not None:
+    if facts.streamed_data is not NO_BODY:
         folded = read_chunks(facts.streamed_data, provider)
         if folded is not None:
             return folded, read_facts(folded.json, flags)

@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 
-from ingest.event import PROPERTY_VALUE_BYTES_MAX, TEXT_BYTES_MAX
+from ingest.event import NO_BODY, PROPERTY_VALUE_BYTES_MAX, TEXT_BYTES_MAX
 
 TYPED_KINDS = ("tool", "vector_db", "data")
 
@@ -23,7 +23,7 @@ class BodyFacts(msgspec.Struct, gc=False):
     name: Any = None
     model: Any = None
     model_version: Any = msgspec.field(default=None, name="modelVersion")
-    body: msgspec.Raw | None = None
+    body: msgspec.Raw = NO_BODY
     provider_metadata: Any = msgspec.field(default=None, name="providerMetadata")
     status: Any = None
     message: Any = None
@@ -35,7 +35,7 @@ class BodyFacts(msgspec.Struct, gc=False):
     generation_token_count: Any = None
     prompt_cache_read_token_count: Any = None
     prompt_cache_write_token_count: Any = None
-    streamed_data: msgspec.Raw | None = None
+    streamed_data: msgspec.Raw = NO_BODY
 
 
 class _Inner(msgspec.Struct, gc=False):
@@ -93,7 +93,7 @@ def response_model(facts: BodyFacts) -> str | None:
     """The model that a response names, first non-empty text."""
     if _is_text(facts.model):
         return str(facts.model)
-    if facts.body is not None and first_byte(facts.body) == OBJECT:
+    if first_byte(facts.body) == OBJECT:
         try:
             inner = _inner_decoder.decode(facts.body)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
