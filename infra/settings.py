@@ -37,6 +37,11 @@ class LocalSettings(StageSettings):
     postgres_port: int = Field(8432, alias="POSTGRES_PORT", ge=1, le=65535)
     """Loopback port of the local Postgres."""
 
+    ingest_port: int = Field(8100, alias="INGEST_PORT", ge=1, le=65535)
+    """Loopback port of the ingest service."""
+    query_port: int = Field(8200, alias="QUERY_PORT", ge=1, le=65535)
+    """Loopback port of the query service and the dashboard."""
+
     @field_validator("home")
     @classmethod
     def _absolute(cls, home: Path) -> Path:
@@ -46,6 +51,16 @@ class LocalSettings(StageSettings):
     def postgres_password_file(self) -> Path:
         """Mode 0600; made by the first start of the local Postgres."""
         return self.home / "postgres-password"
+
+    @property
+    def api_key_file(self) -> Path:
+        """Mode 0600; the key of the project `default`, made by the first `make run`."""
+        return self.home / "api-key"
+
+    @property
+    def logs(self) -> Path:
+        """One file per process, each bounded in size."""
+        return self.home / "logs"
 
     @property
     def kafka_servers(self) -> str:

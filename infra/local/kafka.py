@@ -59,7 +59,7 @@ def prepare(settings: LocalSettings) -> Command:
     return Command(
         name="kafka",
         argv=(*java, "kafka.Kafka", str(properties)),
-        log=settings.home / "logs" / "kafka.log",
+        log=settings.logs / "kafka.log",
         # Variables meant for another Java must not change this one.
         env={"PATH": os.environ.get("PATH", os.defpath), "LANG": "C.UTF-8"},
         cwd=folder,

@@ -51,7 +51,7 @@ def prepare(settings: LocalSettings) -> Command:
     return Command(
         name="postgres",
         argv=(str(BINARIES / "postgres"), "-D", str(data), "-c", f"config_file={configuration}"),
-        log=settings.home / "logs" / "postgres.log",
+        log=settings.logs / "postgres.log",
         env=ENVIRONMENT,
         cwd=folder,
         user=user,

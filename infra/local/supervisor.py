@@ -1,0 +1,214 @@
+"""Keeps engines and services running: starts, restarts after a crash, scales, rotates logs, stops in order.
+
+Everything happens in one event loop; one task keeps each process, and cancelling the task stops the process.
+"""
+
+import asyncio
+import socket
+import subprocess
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import structlog
+
+from infra.local import command as commands
+from infra.local.command import Command
+from infra.local.engine import Engine
+from infra.local.errors import LocalEngineError
+from infra.local.logs import rotate_large_logs
+from infra.local.record import ProcessRecord, RunRecord, own_record
+
+log = structlog.get_logger()
+
+SERVICE_STOP_SECONDS = 5.0
+"""For open requests and the batch in work to end. With the engines' own limits a whole stop stays below ten."""
+
+SCALE_DOWN_SECONDS = 30.0
+"""Nobody waits for a service that is taken away: it may finish everything."""
+
+RESTART_DELAYS_SECONDS = (0.2, 0.5, 1.0, 2.0, 5.0)
+"""After the first, second, ... crash in a row; the last one from then on."""
+
+STABLE_AFTER_SECONDS = 10.0
+"""A process that ran this long has started well: its next crash is a first one again."""
+
+LOOK_SECONDS = 0.1
+"""How often a process is looked at to see whether it has ended."""
+
+ROTATE_SECONDS = 5.0
+"""How often the logs are looked at; between two looks one can grow beyond its bound."""
+
+
+@dataclass(frozen=True)
+class Service:
+    """A kind of process of which several may run; `command` makes the one for a slot."""
+
+    name: str
+    command: Callable[[int], Command]
+
+
+@dataclass
+class Kept:
+    """A process that is being kept: its task, and what runs now."""
+
+    name: str
+    slot: int
+    task: asyncio.Task[None] | None = None
+    process: subprocess.Popen[bytes] | None = None
+    stop_seconds: float = SERVICE_STOP_SECONDS
+    crashes_in_a_row: int = 0
+
+
+@dataclass
+class Supervisor:
+    """All processes of one home. Made and used in the main thread: children die with the thread that started them."""
+
+    home: Path
+    logs: Path
+    engines: list[Engine]
+    _kept: dict[tuple[str, int], Kept] = field(default_factory=dict)
+    _services: dict[str, Service] = field(default_factory=dict)
+    _ready: bool = False
+    _rotation: asyncio.Task[None] | None = None
+
+    def begin(self) -> None:
+        """Take charge of the home: from here on others see that it is run, and logs are kept within bounds."""
+        self._record()
+        self._rotation = asyncio.create_task(self._rotate_for_ever())
+
+    async def start_engines(self) -> None:
+        """Start all engines at once and return when each serves; from then on they are kept.
+
+        Raises:
+            LocalEngineError: one cannot start; `stop` stops the others.
+        """
+        try:
+            # When one cannot start, the group ends the starts of the others before it lets go.
+            async with asyncio.TaskGroup() as starts:
+                for engine in self.engines:
+                    starts.create_task(self._start_engine(engine))
+        except ExceptionGroup as group:
+            raise group.exceptions[0] from None
+
+    async def _start_engine(self, engine: Engine) -> None:
+        kept = self._kept[engine.kind.name, 1] = Kept(engine.kind.name, 1)
+        await engine.spawn()
+        kept.process = engine.process
+        self._record()
+        try:
+            await engine.await_ready()
+        except BaseException:
+            await engine.stop()
+            raise
+        kept.task = asyncio.create_task(self._keep_engine(engine, kept))
+
+    async def scale(self, service: Service, count: int) -> None:
+        """Run `count` copies in the slots 1 to `count`; what is beyond ends in its own time, what is missing starts."""
+        self._services[service.name] = service
+        surplus = [kept for kept in self._of(service.name) if kept.slot > count]
+        for kept in surplus:
+            kept.stop_seconds = SCALE_DOWN_SECONDS
+        for slot in range(1, count + 1):
+            if (service.name, slot) not in self._kept:
+                kept = self._kept[service.name, slot] = Kept(service.name, slot)
+                kept.task = asyncio.create_task(self._keep_service(service, kept))
+        await self._stop_all(surplus)
+
+    async def scale_by_name(self, name: str, count: int) -> None:
+        """Change the number of copies of a service that runs already."""
+        await self.scale(self._services[name], count)
+
+    def mark_ready(self) -> None:
+        """Note that the start is complete, for those who wait for it outside."""
+        self._ready = True
+        self._record()
+
+    async def stop(self) -> None:
+        """Stop everything: services first, then the engines, the last started last; returns when nothing runs."""
+        if self._rotation is not None:
+            self._rotation.cancel()
+        engines = {engine.kind.name for engine in self.engines}
+        await self._stop_all(kept for kept in list(self._kept.values()) if kept.name not in engines)
+        for engine in self.engines:
+            await self._stop_all(self._of(engine.kind.name))
+            await engine.stop()
+
+    def _of(self, name: str) -> list[Kept]:
+        return [kept for kept in self._kept.values() if kept.name == name]
+
+    async def _stop_all(self, these: Iterable[Kept]) -> None:
+        stopping = list(these)
+        tasks = [kept.task for kept in stopping if kept.task is not None]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        for kept in stopping:
+            self._kept.pop((kept.name, kept.slot), None)
+        self._record()
+
+    async def _keep_service(self, service: Service, kept: Kept) -> None:
+        command = service.command(kept.slot)
+        while True:
+            began = asyncio.get_running_loop().time()
+            kept.process = commands.start(command)
+            self._record()
+            try:
+                await _ended(kept.process)
+            except asyncio.CancelledError:
+                await commands.stop(kept.process, command.stop_signal, grace_seconds=kept.stop_seconds)
+                raise
+            await self._pause_after_crash(kept, began)
+
+    async def _keep_engine(self, engine: Engine, kept: Kept) -> None:
+        while True:
+            began = asyncio.get_running_loop().time()
+            await _ended(engine.process)
+            await self._pause_after_crash(kept, began)
+            try:
+                await engine.spawn()
+                kept.process = engine.process
+                self._record()
+                await engine.await_ready()
+            except LocalEngineError as exc:
+                log.error("engine_not_restarted", engine=kept.name, reason=str(exc))
+
+    async def _pause_after_crash(self, kept: Kept, began: float) -> None:
+        ran_seconds = asyncio.get_running_loop().time() - began
+        kept.crashes_in_a_row = 1 if ran_seconds > STABLE_AFTER_SECONDS else kept.crashes_in_a_row + 1
+        delay = RESTART_DELAYS_SECONDS[min(kept.crashes_in_a_row, len(RESTART_DELAYS_SECONDS)) - 1]
+        code = kept.process.returncode if kept.process else None
+        log.warning("process_ended", process=kept.name, slot=kept.slot, exit_code=code, restart_in_seconds=delay)
+        await asyncio.sleep(delay)
+
+    def _record(self) -> None:
+        children = [
+            record
+            for kept in self._kept.values()
+            if kept.process and (record := ProcessRecord.of(kept.name, kept.slot, kept.process.pid))
+        ]
+        RunRecord(own_record(), self._ready, children).write(self.home)
+
+    async def _rotate_for_ever(self) -> None:
+        while True:
+            await asyncio.sleep(ROTATE_SECONDS)
+            rotate_large_logs(self.logs)
+
+
+async def _ended(process: subprocess.Popen[bytes]) -> None:
+    # No event tells of it on every system, and the cost of looking is nothing.
+    while process.poll() is None:  # noqa: ASYNC110
+        await asyncio.sleep(LOOK_SECONDS)
+
+
+def listen(port: int) -> socket.socket:
+    """A listening loopback socket for children to inherit: it stays open while they come and go."""
+    listening = socket.create_server(("127.0.0.1", port), backlog=2048)
+    listening.setblocking(False)
+    return listening
+
+
+def on_socket(command: Command, listening: socket.socket) -> Command:
+    """The command with the socket passed on, told by `--fd`."""
+    fd = listening.fileno()
+    return replace(command, argv=(*command.argv, "--fd", str(fd)), inherited_fds=(fd,))
