@@ -41,9 +41,11 @@ def create_app(store: Store, keys: KeyRing) -> Starlette:
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
         await keys.start()
-        yield
-        await keys.stop()
-        await store.close()
+        try:
+            yield
+        finally:
+            await keys.stop()
+            await store.close()
 
     return Starlette(
         routes=[*health.routes(desk), *helicone.routes(desk), *native.routes(desk)],

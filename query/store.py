@@ -29,6 +29,8 @@ AWAY = (
     asyncpg.InvalidAuthorizationSpecificationError,
     asyncpg.InvalidCatalogNameError,
     asyncpg.IdleInTransactionSessionTimeoutError,
+    # A connection that Postgres closed while it was idle, used before the driver has noticed.
+    asyncpg.InternalClientError,
     # Asked before the first migration has run.
     asyncpg.UndefinedTableError,
 )
