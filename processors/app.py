@@ -108,6 +108,7 @@ def make_worker(servers: str, dsn: str, settings: ProcessorSettings, *, data_fol
     # costs a quarter of the decoding.
     gc.freeze()
     gc.set_threshold(50_000, 20, 20)
+    data_folder.mkdir(parents=True, exist_ok=True)
     app = faust.App(
         f"{settings.group_id}-leader",
         broker=[f"kafka://{server}" for server in servers.split(",")],

@@ -1,0 +1,60 @@
+"""A topic and its worker, as the acceptance and fault tests drive them."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+
+from infra.topics import Topic
+from ingest.publisher import KafkaPublisher
+from tests.processes import Stage
+
+
+@asynccontextmanager
+async def publisher_of(kafka: str, topic: Topic) -> AsyncIterator[KafkaPublisher]:
+    """A publisher that goes on trying for half a minute."""
+    publisher = KafkaPublisher(
+        kafka,
+        topic.name,
+        topic.partitions,
+        in_flight_bytes_max=64 * 1024 * 1024,
+        batch_bytes_max=1024 * 1024,
+        ack_timeout_seconds=30,
+    )
+    await publisher.start()
+    try:
+        yield publisher
+    finally:
+        await publisher.stop()
+
+
+async def publish(kafka: str, topic: Topic, records: list[tuple[bytes, bytes]]) -> None:
+    """Put records on the topic and see every acknowledgement."""
+    async with publisher_of(kafka, topic) as publisher:
+        for place in range(0, len(records), 1_000):
+            assert not any(await publisher.publish(records[place : place + 1_000]))
+
+
+async def end_offsets(kafka: str, topic: Topic) -> dict[int, int]:
+    """The end of every partition."""
+    consumer = AIOKafkaConsumer(bootstrap_servers=kafka)
+    await consumer.start()
+    try:
+        ends = await consumer.end_offsets([TopicPartition(topic.name, number) for number in range(topic.partitions)])
+        return {tp.partition: offset for tp, offset in ends.items()}
+    finally:
+        await consumer.stop()
+
+
+def worker(kafka: str, database: str, topic: Topic, folder: Path, *, instance: str = "1") -> Stage:
+    """A worker of this topic's own group, with transactions small enough that every kill has one to interrupt."""
+    environment = {
+        "PATHLINE_KAFKA": kafka,
+        "PATHLINE_POSTGRES": database,
+        "PROCESSORS_TOPIC": topic.name,
+        "PROCESSORS_GROUP": topic.name,
+        "PROCESSORS_INSTANCE": instance,
+        "PROCESSORS_BATCH_BYTES_MAX": str(256 * 1024),
+    }
+    return Stage("processors", folder, environment)
