@@ -1,0 +1,97 @@
+# Bare `make` prints this help. Recipes are thin: what they do lives in `python -m <folder>`.
+
+PYTHON ?= python3
+BIN := .venv/bin
+N ?= 1
+
+.DEFAULT_GOAL := help
+.PHONY: help run up down status logs scale-ingest scale-processors test lint types unit integration acceptance \
+	faults bench fmt lock
+
+##@ Run
+
+run: .venv/run.stamp ## Everything on this machine in the foreground; Ctrl-C stops all of it
+	@exec $(BIN)/python -m infra run
+
+up: .venv/run.stamp ## The same in the background; a no-op when it runs
+	@$(BIN)/python -m infra up
+
+down: .venv/run.stamp ## Stop it; the data in PATHLINE_HOME (.pathline/) stays
+	@$(BIN)/python -m infra down
+
+status: .venv/run.stamp ## Every process with pid, port and readiness; fails when one is down
+	@$(BIN)/python -m infra status
+
+logs: .venv/run.stamp ## Follow the logs of all processes
+	@exec $(BIN)/python -m infra logs
+
+scale-ingest: .venv/run.stamp ## Run N ingest processes on the one socket: make scale-ingest N=2
+	@$(BIN)/python -m infra scale ingest $(N)
+
+scale-processors: .venv/run.stamp ## Run N processors: make scale-processors N=4
+	@$(BIN)/python -m infra scale processors $(N)
+
+##@ Check
+
+test: lint types ## Lint, types, and every tier of tests on engines of their own: what CI runs
+	@$(BIN)/python -m pytest
+
+lint: .venv/dev.stamp ## Style, format, and the one-way imports
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/lint-imports
+
+types: .venv/dev.stamp ## mypy, strict, over packages and tests
+	@$(BIN)/mypy
+
+unit: .venv/dev.stamp ## The tests that need no engine
+	@$(BIN)/python -m pytest tests/unit tests/tidy tests/docs
+
+integration: .venv/dev.stamp ## The tests of one stage against real Kafka and Postgres
+	@$(BIN)/python -m pytest tests/integration tests/migration
+
+acceptance: .venv/dev.stamp ## The tests of the whole path
+	@$(BIN)/python -m pytest tests/acceptance
+
+faults: .venv/dev.stamp ## The long matrix of kills and outages
+	@$(BIN)/python -m pytest tests/faults
+
+##@ Develop
+
+bench: .venv/dev.stamp ## Figures as ratios within one run; results in docs/benchmarks
+	@$(BIN)/python -m tests.benchmarks
+
+fmt: .venv/dev.stamp ## Format and fix what can be fixed
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+lock: ## Write the lock files anew from pyproject.toml (needs uv)
+	@uv pip compile $(LOCK) pyproject.toml -o requirements/run.txt
+	@uv pip compile $(LOCK) pyproject.toml --group dev -o requirements/dev.txt
+	@$(BIN)/python -m infra.local.jars > infra/local/jars.lock.new && mv infra/local/jars.lock.new infra/local/jars.lock
+
+help: ## This
+	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} \
+		/^[a-z-]+:.*## / {printf "  %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+LOCK := --quiet --generate-hashes --no-emit-index-url --no-header --python-version 3.11 --universal
+
+# A stamp is newer than the lock file that it was installed from, so nothing is installed twice. dev.txt holds all of
+# run.txt; after it nothing is missing for a run.
+
+.venv/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo 'Pathline needs Python 3.11 or newer: install it, or name it with `make PYTHON=/path/to/python3.12 ...`'; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2> /dev/null || \
+		{ echo 'This Python has no venv: `apt-get install python3-venv` (or the like) brings it'; exit 1; }
+	@$(PYTHON) -m venv .venv
+
+.venv/run.stamp: requirements/run.txt | .venv/bin/python
+	@echo 'installing the libraries of requirements/run.txt into .venv'
+	@$(BIN)/python -m pip install --quiet --require-hashes -r requirements/run.txt
+	@touch $@
+
+.venv/dev.stamp: requirements/dev.txt requirements/run.txt | .venv/bin/python
+	@echo 'installing the libraries of requirements/dev.txt into .venv'
+	@$(BIN)/python -m pip install --quiet --require-hashes -r requirements/dev.txt
+	@touch .venv/run.stamp $@
