@@ -1,0 +1,1 @@
+"""Sample workload: realistic sessions, logged through the public endpoints like any client's."""
