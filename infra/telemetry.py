@@ -2,10 +2,31 @@
 
 import logging
 import sys
+import time
 from typing import Any
 
 import orjson
 import structlog
+
+REPEAT_INTERVAL_SECONDS = 10.0
+"""A library says the same thing at most this often: while a broker is away aiokafka would say it 100 times a second."""
+
+
+class OncePerInterval(logging.Filter):
+    """Lets a message through once per `REPEAT_INTERVAL_SECONDS`, by its logger and its text before formatting."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._said_at: dict[tuple[str, str], float] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether the record is news. Remembers one time per place in the code that logs, so it stays small."""
+        said = (record.name, str(record.msg) if record.args else record.pathname + str(record.lineno))
+        now = time.monotonic()
+        if now - self._said_at.get(said, -REPEAT_INTERVAL_SECONDS) < REPEAT_INTERVAL_SECONDS:
+            return False
+        self._said_at[said] = now
+        return True
 
 
 def configure_logging(stage: str, level: int = logging.INFO) -> None:
@@ -33,6 +54,7 @@ def configure_logging(stage: str, level: int = logging.INFO) -> None:
             ],
         )
     )
+    handler.addFilter(OncePerInterval())
     root = logging.getLogger()
     root.handlers[:] = [handler]
     # Libraries tell at INFO what they do all day; what they warn of is news.

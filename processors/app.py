@@ -121,4 +121,4 @@ def make_worker(servers: str, dsn: str, settings: ProcessorSettings, *, data_fol
         web_enabled=False,
         autodiscover=False,
     )
-    return Worker(app, HotPath(servers, dsn, settings), loglevel="WARNING", redirect_stdouts=False)
+    return Worker(app, HotPath(servers, dsn, settings), override_logging=False, redirect_stdouts=False)
