@@ -1,8 +1,7 @@
 """The columns that a filter may name: their type, their level, and the SQL that reads them.
 
-In the SQL, `r` is a row of `requests`, `s` one of `sessions`, and `f` the figures of a session over its
-matching requests (see sql/list_sessions_from_*.sql). Everything here is constant; no value of a caller ever
-enters it.
+In the SQL, `r` is a row of `requests`, and `f` a session with its figures over its matching requests (see
+sql/list_sessions_from_*.sql). Everything here is constant; no value of a caller ever enters it.
 """
 
 from dataclasses import dataclass
@@ -118,8 +117,8 @@ TABLES: dict[str, dict[str, Column | None]] = {
         "body_completion": Column(Type.TEXT, RESPONSE_BODY),
     },
     "sessions_request_response_rmt": {
-        "session_session_id": Column(Type.TEXT, "s.session_id", Level.SESSION),
-        "session_session_name": Column(Type.TEXT, "coalesce(s.name, '')", Level.SESSION),
+        "session_session_id": Column(Type.TEXT, "f.session_id", Level.SESSION),
+        "session_session_name": Column(Type.TEXT, "coalesce(f.name, '')", Level.SESSION),
         "session_total_cost": Column(Type.USD, "f.cost_nanousd", Level.SESSION),
         "session_total_tokens": Column(Type.NUMBER, "(f.prompt_tokens + f.completion_tokens)", Level.SESSION),
         "session_prompt_tokens": Column(Type.NUMBER, "f.prompt_tokens", Level.SESSION),
@@ -139,8 +138,8 @@ The bare table `properties` is not here: every key of it is a property's name.
 """
 
 SESSION_PROPERTIES = {
-    "helicone-session-id": Column(Type.TEXT, "s.session_id", Level.SESSION),
-    "helicone-session-name": Column(Type.TEXT, "coalesce(s.name, '')", Level.SESSION),
+    "helicone-session-id": Column(Type.TEXT, "f.session_id", Level.SESSION),
+    "helicone-session-name": Column(Type.TEXT, "coalesce(f.name, '')", Level.SESSION),
 }
 """Properties, names in lower case, that mean the session and not the request on the session endpoints."""
 
@@ -158,7 +157,7 @@ COLUMN_PROPERTY_EXISTS = {
 }
 
 SESSION_ID_EQUALS = {
-    "s.session_id": "(s.session_key = {key} AND s.session_id = {id})",
+    "f.session_id": "(f.session_key = {key} AND f.session_id = {id})",
     "coalesce(r.session_id, '')": "(r.session_key = {key} AND r.session_id = {id})",
 }
 """`equals` on a session id goes by the hash, which is in the key of the tables; the text then settles it."""

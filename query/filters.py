@@ -47,7 +47,7 @@ class SessionFilter:
     request_leaves: tuple[str, ...]
     """Conditions on requests `r`, each of which one matching request can satisfy; see `listed`."""
     listed: str
-    """Condition on the session `s`, its figures `f`, and `f.holds[n]`: does the n-th request leaf hold?"""
+    """Condition on sessions with their figures `f`, and on `f.holds[n]`: does the n-th request leaf hold?"""
 
     @property
     def asks_requests(self) -> bool:

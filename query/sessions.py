@@ -37,6 +37,9 @@ SORTS = {
 }
 """What a list of sessions can be ordered by: the answer's field, and the figure behind it."""
 
+WHOLE = "(SELECT {figure} FROM sessions w WHERE w.project_id = $1 AND w.session_key = f.session_key)"
+"""A figure of the whole session, where the list holds those of the matching requests."""
+
 
 @dataclass(frozen=True)
 class SessionsQuestion:
@@ -67,7 +70,9 @@ async def list_sessions(snapshot: "Snapshot", project_id: int, question: Session
     parameters = Parameters(*own, question.sessions_max, question.skip)
     split = compile_for_sessions(question.filter, parameters)
     # The totals that are shown decide the order, so that a page looks sorted.
-    figure = SORTS[question.sort].replace("f.", "s." if question.whole else "f.")
+    figure = SORTS[question.sort]
+    if question.whole:
+        figure = WHOLE.format(figure=figure.replace("f.", "w."))
     pieces = {"listed": split.listed, "order": f"{figure} {'DESC' if question.descending else 'ASC'}"}
     if split.asks_requests:
         leaves = ", ".join(f"coalesce(bool_or({leaf}), false)" for leaf in split.request_leaves)

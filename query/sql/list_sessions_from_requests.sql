@@ -4,7 +4,7 @@
 -- $6 text that the session's id or name contains in any case, '' for any; $7 exact name, '' for any; $8 rows at most,
 -- $9 rows skipped; from $10 the filter's. The marked expressions are filled in by the filter compiler.
 -- Index: requests_by_start on the days of the window. Rows: at most $8, which is at most 1,000.
-WITH figures AS (
+WITH matching AS (
     SELECT r.session_key,
            count(*) AS request_count,
            min(r.started_at) AS first_request_at,
@@ -30,17 +30,22 @@ WITH figures AS (
        AND (r.day BETWEEN coalesce($4::date, '-infinity') AND coalesce($5::date, 'infinity') OR r.day = '0001-01-01')
        AND /*{matching}*/true
      GROUP BY r.session_key
+), figures AS (
+    SELECT s.session_key, s.session_id, s.name, s.last_received_at, s.last_is_error, s.outcome,
+           m.request_count, m.first_request_at, m.last_request_at, m.last_request_end_at, m.error_count,
+           m.latency_us_sum, m.prompt_tokens, m.completion_tokens, m.cache_read_tokens, m.cache_write_tokens,
+           m.reasoning_tokens, m.cost_nanousd, m.user_ids, m.holds
+      FROM matching m
+      JOIN sessions s ON s.project_id = $1 AND s.session_key = m.session_key
 )
-SELECT s.session_key, s.session_id, s.name, s.last_received_at, s.last_is_error, s.outcome, now() AS now,
-       f.request_count, f.first_request_at, f.last_request_at, f.last_request_end_at, f.error_count,
-       f.latency_us_sum, f.prompt_tokens, f.completion_tokens, f.cache_read_tokens, f.cache_write_tokens,
-       f.reasoning_tokens, f.cost_nanousd,
-       f.user_ids
+SELECT f.session_key, f.session_id, f.name, f.last_received_at, f.last_is_error, f.outcome, now() AS now,
+       f.request_count, f.first_request_at, f.last_request_at, f.last_request_end_at, f.error_count, f.latency_us_sum,
+       f.prompt_tokens, f.completion_tokens, f.cache_read_tokens, f.cache_write_tokens, f.reasoning_tokens,
+       f.cost_nanousd, f.user_ids
   FROM figures f
-  JOIN sessions s ON s.project_id = $1 AND s.session_key = f.session_key
- WHERE ($6 = '' OR position(lower($6::text COLLATE "pg_c_utf8") IN lower(s.session_id COLLATE "pg_c_utf8")) > 0
-                OR position(lower($6::text COLLATE "pg_c_utf8") IN lower(s.name COLLATE "pg_c_utf8")) > 0)
-   AND ($7 = '' OR s.name = $7)
+ WHERE ($6 = '' OR position(lower($6::text COLLATE "pg_c_utf8") IN lower(f.session_id COLLATE "pg_c_utf8")) > 0
+                OR position(lower($6::text COLLATE "pg_c_utf8") IN lower(f.name COLLATE "pg_c_utf8")) > 0)
+   AND ($7 = '' OR f.name = $7)
    AND /*{listed}*/true
- ORDER BY /*{order}*/f.first_request_at DESC, s.session_id
+ ORDER BY /*{order}*/f.first_request_at DESC, f.session_id
  LIMIT $8 OFFSET $9;

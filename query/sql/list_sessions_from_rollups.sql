@@ -5,18 +5,20 @@
 -- $9 rows skipped; from $10 the filter's. The marked expressions are filled in by the filter compiler.
 -- Index: sessions_by_first_request; requests_by_session for the sessions that straddle. Rows: at most $8 (1,000).
 WITH figures AS (
-    SELECT s.session_key, s.request_count, s.first_request_at, s.last_request_at, s.last_request_end_at,
-           s.error_count, s.latency_us_sum, s.prompt_tokens, s.completion_tokens, s.cache_read_tokens,
-           s.cache_write_tokens, s.reasoning_tokens, s.cost_nanousd, s.user_ids, s.user_ids_more
+    SELECT s.session_key, s.session_id, s.name, s.last_received_at, s.last_is_error, s.outcome, s.request_count,
+           s.first_request_at, s.last_request_at, s.last_request_end_at, s.error_count, s.latency_us_sum,
+           s.prompt_tokens, s.completion_tokens, s.cache_read_tokens, s.cache_write_tokens, s.reasoning_tokens,
+           s.cost_nanousd, s.user_ids, s.user_ids_more
       FROM sessions s
      WHERE s.project_id = $1
        AND s.first_request_at > coalesce($2::timestamptz, '-infinity')
        AND s.first_request_at < coalesce($3::timestamptz, 'infinity')
        AND s.last_request_at < coalesce($3::timestamptz, 'infinity')
     UNION ALL
-    SELECT s.session_key, m.request_count, m.first_request_at, m.last_request_at, m.last_request_end_at,
-           m.error_count, m.latency_us_sum, m.prompt_tokens, m.completion_tokens, m.cache_read_tokens,
-           m.cache_write_tokens, m.reasoning_tokens, m.cost_nanousd, m.user_ids, false
+    SELECT s.session_key, s.session_id, s.name, s.last_received_at, s.last_is_error, s.outcome,
+           m.request_count, m.first_request_at, m.last_request_at, m.last_request_end_at, m.error_count,
+           m.latency_us_sum, m.prompt_tokens, m.completion_tokens, m.cache_read_tokens, m.cache_write_tokens,
+           m.reasoning_tokens, m.cost_nanousd, m.user_ids, false
       FROM sessions s
      CROSS JOIN LATERAL (
     SELECT
@@ -49,10 +51,10 @@ WITH figures AS (
             OR s.last_request_at >= coalesce($3::timestamptz, 'infinity'))
        AND m.request_count > 0
 )
-SELECT s.session_key, s.session_id, s.name, s.last_received_at, s.last_is_error, s.outcome, now() AS now,
-       f.request_count, f.first_request_at, f.last_request_at, f.last_request_end_at, f.error_count,
-       f.latency_us_sum, f.prompt_tokens, f.completion_tokens, f.cache_read_tokens, f.cache_write_tokens,
-       f.reasoning_tokens, f.cost_nanousd,
+SELECT f.session_key, f.session_id, f.name, f.last_received_at, f.last_is_error, f.outcome, now() AS now,
+       f.request_count, f.first_request_at, f.last_request_at, f.last_request_end_at, f.error_count, f.latency_us_sum,
+       f.prompt_tokens, f.completion_tokens, f.cache_read_tokens, f.cache_write_tokens, f.reasoning_tokens,
+       f.cost_nanousd,
        -- A marked set is only the smallest members. Its session lies inside the window, so all its requests count.
        -- The planner leaves this for the rows of the page.
        CASE WHEN f.user_ids_more THEN (
@@ -64,10 +66,9 @@ SELECT s.session_key, s.session_id, s.name, s.last_received_at, s.last_is_error,
               AND r.user_id <> ''
        ) ELSE f.user_ids END AS user_ids
   FROM figures f
-  JOIN sessions s ON s.project_id = $1 AND s.session_key = f.session_key
- WHERE ($6 = '' OR position(lower($6::text COLLATE "pg_c_utf8") IN lower(s.session_id COLLATE "pg_c_utf8")) > 0
-                OR position(lower($6::text COLLATE "pg_c_utf8") IN lower(s.name COLLATE "pg_c_utf8")) > 0)
-   AND ($7 = '' OR s.name = $7)
+ WHERE ($6 = '' OR position(lower($6::text COLLATE "pg_c_utf8") IN lower(f.session_id COLLATE "pg_c_utf8")) > 0
+                OR position(lower($6::text COLLATE "pg_c_utf8") IN lower(f.name COLLATE "pg_c_utf8")) > 0)
+   AND ($7 = '' OR f.name = $7)
    AND /*{listed}*/true
- ORDER BY /*{order}*/f.first_request_at DESC, s.session_id
+ ORDER BY /*{order}*/f.first_request_at DESC, f.session_id
  LIMIT $8 OFFSET $9;

@@ -125,7 +125,7 @@ def test_a_session_filter_is_split_at_the_top_level_and() -> None:
 def test_the_sessions_properties_mean_the_session_on_session_endpoints() -> None:
     leaf = {"properties": {"helicone-SESSION-name": {"equals": "Trip"}}}
     split = compile_for_sessions(parse(leaf, of_sessions=True), Parameters())
-    assert (split.matching, split.listed) == ("true", "(coalesce(s.name, '') = $1::text)")
+    assert (split.matching, split.listed) == ("true", "(coalesce(f.name, '') = $1::text)")
     assert sql_of(leaf)[0] == "(coalesce(r.session_name, '') = $2::text)"
 
 
