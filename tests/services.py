@@ -18,6 +18,7 @@ from uuid import uuid4
 import asyncpg
 import pytest
 
+from infra.local.class_archive import ensure_class_archive
 from infra.local.engine import Engine, EngineKind
 from infra.local.kafka import KAFKA
 from infra.local.postgres import POSTGRES
@@ -97,6 +98,7 @@ def local_settings(engine_home: Path) -> LocalSettings:
 @pytest.fixture(scope="session")
 def local_kafka(local_settings: LocalSettings) -> Iterator[Engine]:
     """The session's own broker. A test that stops or kills it must start it again."""
+    ensure_class_archive()
     yield from _engine(KAFKA, local_settings)
 
 

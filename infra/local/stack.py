@@ -14,11 +14,11 @@ from pathlib import Path
 
 from rich.console import Console
 
+from infra.local.class_archive import ensure_class_archive
 from infra.local.command import Command, stop_processes
 from infra.local.engine import Engine
 from infra.local.errors import LocalEngineError
 from infra.local.first_key import first_key
-from infra.local.jars import ensure_jars
 from infra.local.kafka import KAFKA
 from infra.local.postgres import POSTGRES
 from infra.local.preflight import require_free_port
@@ -61,7 +61,7 @@ def run(settings: Settings, console: Console) -> None:
             listening[name] = sockets.enter_context(listen(port))
         if not settings.kafka.bootstrap:
             # Before the loop begins, so that Ctrl-C ends a slow fetch at once.
-            ensure_jars()
+            ensure_class_archive()
         asyncio.run(_run(settings, console, listening))
 
 
@@ -188,7 +188,7 @@ async def _show_samples(ingest_url: str, query_url: str, key: str) -> None:
     """Log the sample workload through the public endpoint, by the client that users have; it prints its sessions."""
     arguments = ("--ingest", ingest_url, "--query", query_url, "--key", key)
     samples = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "ingest.client.samples", *arguments, cwd=CHECKOUT, stdin=asyncio.subprocess.DEVNULL
+        sys.executable, "-m", "ingest.samples", *arguments, cwd=CHECKOUT, stdin=asyncio.subprocess.DEVNULL
     )
     try:
         if await samples.wait():

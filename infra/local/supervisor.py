@@ -56,7 +56,7 @@ class Kept:
     slot: int
     task: asyncio.Task[None] | None = None
     process: subprocess.Popen[bytes] | None = None
-    stop_seconds: float = SERVICE_STOP_SECONDS
+    is_surplus: bool = False
     crashes_in_a_row: int = 0
 
 
@@ -108,7 +108,7 @@ class Supervisor:
         self._services[service.name] = service
         surplus = [kept for kept in self._of(service.name) if kept.slot > count]
         for kept in surplus:
-            kept.stop_seconds = SCALE_DOWN_SECONDS
+            kept.is_surplus = True
         for slot in range(1, count + 1):
             if (service.name, slot) not in self._kept:
                 kept = self._kept[service.name, slot] = Kept(service.name, slot)
@@ -156,7 +156,8 @@ class Supervisor:
             try:
                 await _ended(kept.process)
             except asyncio.CancelledError:
-                await commands.stop(kept.process, command.stop_signal, grace_seconds=kept.stop_seconds)
+                grace_seconds = SCALE_DOWN_SECONDS if kept.is_surplus else SERVICE_STOP_SECONDS
+                await commands.stop(kept.process, command.stop_signal, grace_seconds=grace_seconds)
                 raise
             await self._pause_after_crash(kept, began)
 
