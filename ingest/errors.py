@@ -4,6 +4,7 @@
     ├── Unauthorized           401  no key, or one that nobody issued
     ├── Forbidden              403  the key may not write
     ├── PayloadTooLarge        413  a whole body over its limit
+    ├── BodyTooSlow            408  the body did not arrive in time
     ├── UnsupportedEncoding    415  a Content-Encoding that is not read here
     ├── InvalidBody            400  a body that cannot be read at all
     ├── Overloaded             503  the in-flight bytes are exhausted; nothing was taken
@@ -49,6 +50,14 @@ class PayloadTooLarge(IngestError):
 
     code = "payload_too_large"
     status = 413
+
+
+class BodyTooSlow(IngestError):
+    """The body did not arrive in time, send it again"""
+
+    code = "body_too_slow"
+    status = 408
+    retriable = True
 
 
 class UnsupportedEncoding(IngestError):

@@ -103,9 +103,12 @@ def parse_log(text: bytes | msgspec.Raw) -> Log:
         InvalidEvent: not a log; the first fault in the documented order.
     """
     try:
-        return _decoder.decode(text)
+        log = _decoder.decode(text)
     except UNREADABLE as fault:
         raise log_refusal(text, fault) from fault
+    if wrong := headers_fault(log.provider_response.headers):
+        raise InvalidEvent(wrong, code="invalid_type")
+    return log
 
 
 def check_log(log: Log, event_id: str, received_at_us: int) -> Checked:
@@ -115,8 +118,6 @@ def check_log(log: Log, event_id: str, received_at_us: int) -> Checked:
         InvalidEvent: the first rule that is broken.
     """
     status = int(log.provider_response.status)
-    if fault := headers_fault(log.provider_response.headers):
-        raise InvalidEvent(fault, code="invalid_type")
     start_us, end_us = _times(log.timing, event_id, received_at_us)
     check_status(status)
     check_text("url", log.provider_request.url)

@@ -1,0 +1,169 @@
+"""What a client sent becomes a record: ids, limits and the session are settled, bodies cut out. Pure.
+
+The checks are those of `ingest.decode`, which meet the record again in the processors.
+"""
+
+from collections.abc import Mapping
+
+import msgspec
+
+from infra.projects import Credential
+from ingest.decode import helicone, native
+from ingest.decode.labels import first_byte
+from ingest.decode.metadata import event_id_of, has_meaning, read_metadata, without_secret
+from ingest.event import (
+    NO_BODY,
+    SCHEMA_VERSION,
+    InvalidEvent,
+    Record,
+    encode_record,
+    new_event_id,
+    parse_uuid,
+    routing_key,
+)
+from ingest.json_text import without_nul
+
+_EMPTY_OBJECT = msgspec.Raw(b"{}")
+_EMPTY_STRING = msgspec.Raw(b'""')
+_QUOTE, _NULL = b'"n'
+_NUL_ESCAPE = rb"\u0000"
+_encoder = msgspec.json.Encoder()
+
+
+class Envelope(msgspec.Struct, frozen=True, gc=False):
+    """A record ready to publish."""
+
+    event_id: str
+    key: bytes
+    value: bytes
+
+
+def native_envelope(text: bytes | msgspec.Raw, sender: Credential, received_at_us: int) -> Envelope:
+    """The record of one native event, from its readable JSON text.
+
+    Raises:
+        InvalidEvent: the event breaks a rule.
+    """
+    event = native.parse_event(text)
+    request, response = event.request, event.response
+    event.request = event.response = NO_BODY
+    content = _encoder.encode(event)
+    if _NUL_ESCAPE in content:
+        content = without_nul(content)
+        event = native.parse_event(content)
+    event_id = _native_id(event.event_id, received_at_us)
+    native.check_event(event, event_id, received_at_us, len(content))
+    return _sealed(
+        Record(
+            SCHEMA_VERSION,
+            "native",
+            sender.project_id,
+            sender.settings_version,
+            event_id,
+            received_at_us,
+            msgspec.Raw(content),
+            event.session_id or None,
+            {},
+            request,
+            response,
+        )
+    )
+
+
+def end_envelope(session_id: str, text: bytes | msgspec.Raw, sender: Credential, received_at_us: int) -> Envelope:
+    """The record that ends a session, from the request's readable JSON text.
+
+    Raises:
+        InvalidEvent: the request breaks a rule.
+    """
+    content = without_nul(bytes(text))
+    end = native.parse_end(content)
+    session_id = session_id.replace("\0", "")
+    native.check_end(end, session_id, received_at_us)
+    return _sealed(
+        Record(
+            SCHEMA_VERSION,
+            "native.end",
+            sender.project_id,
+            sender.settings_version,
+            new_event_id(received_at_us),
+            received_at_us,
+            msgspec.Raw(_encoder.encode(end)),
+            session_id,
+        )
+    )
+
+
+def helicone_envelope(
+    text: bytes, headers: Mapping[str, str], provider: str, sender: Credential, received_at_us: int
+) -> Envelope:
+    """The record of one Helicone log; `headers` are those of the call, names lower-cased, values stripped.
+
+    Raises:
+        InvalidEvent: the log breaks a rule.
+    """
+    log = helicone.parse_log(text)
+    request = log.provider_request.json if log.provider_request.json is not NO_BODY else _EMPTY_OBJECT
+    response = _take_response(log)
+    log.provider_request.json = NO_BODY
+    log.provider_request.meta = _meaningful(log.provider_request.meta)
+    content = _encoder.encode(log)
+    if _NUL_ESCAPE in content:
+        content = without_nul(content)
+        log = helicone.parse_log(content)
+    kept = {name: without_secret(name, value) for name, value in headers.items() if has_meaning(name)}
+    metadata = read_metadata(log.provider_request.meta or {}, kept)
+    event_id = event_id_of(metadata.request_id) if metadata.request_id else new_event_id(received_at_us)
+    helicone.check_log(log, event_id, received_at_us)
+    return _sealed(
+        Record(
+            SCHEMA_VERSION,
+            helicone.SOURCE_PREFIX + provider,
+            sender.project_id,
+            sender.settings_version,
+            event_id,
+            received_at_us,
+            msgspec.Raw(content),
+            metadata.session_id,
+            kept,
+            request,
+            response,
+        )
+    )
+
+
+def _take_response(log: helicone.Log) -> msgspec.Raw:
+    """Cut the response body out of a log: `textBody` when it is a non-empty string, else `json`."""
+    response = log.provider_response
+    log.response_is_text = first_byte(response.text_body) == _QUOTE and response.text_body != _EMPTY_STRING
+    body = response.text_body if log.response_is_text else response.json
+    response.text_body = response.json = response.headers = NO_BODY
+    return _EMPTY_OBJECT if body is NO_BODY or first_byte(body) == _NULL else body
+
+
+def _meaningful(meta: dict[str, msgspec.Raw] | None) -> dict[str, msgspec.Raw] | None:
+    """`meta` without the keys that mean nothing; credentials are among those."""
+    if not meta:
+        return None
+    kept = {}
+    for key, value in meta.items():
+        name = key.lower()
+        if has_meaning(name):
+            secret_free = without_secret(name, "")
+            kept[key] = msgspec.Raw(b'"true"') if secret_free else value
+    return kept or None
+
+
+def _native_id(sent: str | None, received_at_us: int) -> str:
+    if not sent:
+        return new_event_id(received_at_us)
+    event_id = parse_uuid(sent)
+    if event_id is None:
+        text = f"Invalid event_id: '{sent[:64]}' is not a UUID of version 1 to 8"
+        raise InvalidEvent(text, code="invalid_id")
+    return event_id
+
+
+def _sealed(record: Record) -> Envelope:
+    key = routing_key(record.project_id, record.session_id, record.event_id)
+    return Envelope(record.event_id, key, encode_record(record))

@@ -1,0 +1,62 @@
+"""What every door does: know the sender, read the body, and answer every refusal in one shape.
+
+A door is a raw ASGI callable. On the way of every single event a request object and a middleware stack would cost
+more than the event itself.
+"""
+
+import time
+from collections.abc import Callable
+from uuid import uuid4
+
+import structlog
+from starlette.types import Receive, Scope, Send
+
+from infra.projects import Credential
+from ingest.admission import Admission, ClientGone, Headers
+from ingest.errors import IngestError
+from ingest.event import InvalidEvent
+from ingest.publisher import Publisher
+from ingest.routes.answers import send_fault, send_http_fault
+
+log = structlog.get_logger()
+
+
+def wall_clock_us() -> int:
+    """Unix microseconds."""
+    return time.time_ns() // 1000
+
+
+class Door:
+    """Base of the doors. A subclass implements `take`, which answers a good request and raises for a bad one."""
+
+    def __init__(
+        self,
+        admission: Admission,
+        publisher: Publisher,
+        *,
+        body_bytes_max: int,
+        clock_us: Callable[[], int] = wall_clock_us,
+    ) -> None:
+        self.admission = admission
+        self.publisher = publisher
+        self.body_bytes_max = body_bytes_max
+        self.clock_us = clock_us
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        headers = dict(scope["headers"])
+        try:
+            sender = self.admission.known_writer(headers, scope) or await self.admission.writer(headers, scope)
+            body = await self.admission.read_body(headers, receive, self.body_bytes_max)
+            await self.take(sender, headers, body, scope, send)
+        except (IngestError, InvalidEvent) as fault:
+            await send_fault(send, fault)
+        except ClientGone:
+            return
+        except Exception:
+            correlation_id = str(uuid4())
+            log.exception("internal_error", id=correlation_id)
+            await send_http_fault(send, "internal_error", id=correlation_id)
+
+    async def take(self, sender: Credential, headers: Headers, body: bytes, scope: Scope, send: Send) -> None:
+        """Publish what is in the body and answer, or raise `IngestError` or `InvalidEvent`."""
+        raise NotImplementedError

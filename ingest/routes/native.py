@@ -1,0 +1,153 @@
+"""The native doors: `POST /v1/events` and `POST /v1/sessions/{id}/end` (spec: native.md)."""
+
+from collections.abc import Iterable
+from urllib.parse import unquote
+
+import msgspec
+from starlette.types import Scope, Send
+
+from infra.projects import Credential
+from ingest.admission import Headers
+from ingest.decode.json_faults import UNREADABLE, refusal
+from ingest.envelope import Envelope, end_envelope, native_envelope
+from ingest.errors import PayloadTooLarge, RecordTooLarge
+from ingest.event import InvalidEvent
+from ingest.json_text import readable
+from ingest.routes.answers import ANY_ORIGIN, JSON, send_answer
+from ingest.routes.door import Door
+
+EVENTS_MAX = 10_000
+"""Events in one body."""
+
+_HEADERS = [JSON, ANY_ORIGIN]
+_ERRORS_ONLY = b"results=errors"
+_NDJSON = b"application/x-ndjson"
+_batch_decoder = msgspec.json.Decoder(list[msgspec.Raw])
+_ARRAY = ord("[")
+
+Outcome = Envelope | InvalidEvent
+"""Of one event of a batch: what is to be published, or why it is refused."""
+
+
+class EventsDoor(Door):
+    """One event, an array of events, or NDJSON."""
+
+    async def take(self, sender: Credential, headers: Headers, body: bytes, scope: Scope, send: Send) -> None:
+        """Publish the events; 200 says of each whether it is durable."""
+        errors_only = _ERRORS_ONLY in scope["query_string"].split(b"&")
+        if headers.get(b"content-type", b"").startswith(_NDJSON):
+            await self._take_batch(_line_outcomes(_lines(body), sender, self.clock_us()), errors_only, send)
+            return
+        text = readable(body)
+        if text[:1] == b"{" or text.lstrip()[:1] != b"[":
+            await self._take_one(native_envelope(text, sender, self.clock_us()), errors_only, send)
+            return
+        await self._take_batch(_outcomes(_items(text), sender, self.clock_us()), errors_only, send)
+
+    async def _take_one(self, envelope: Envelope, errors_only: bool, send: Send) -> None:
+        fault = await self.publisher.publish_one(envelope.key, envelope.value)
+        if fault is not None:
+            raise fault
+        result = "" if errors_only else _accepted(envelope)
+        await send_answer(send, 200, _HEADERS, f'{{"accepted":1,"rejected":0,"results":[{result}]}}'.encode())
+
+    async def _take_batch(self, outcomes: list[Outcome], errors_only: bool, send: Send) -> None:
+        envelopes = [one for one in outcomes if isinstance(one, Envelope)]
+        faults = iter(await self.publisher.publish([(one.key, one.value) for one in envelopes]))
+        accepted, results = 0, []
+        for index, outcome in enumerate(outcomes):
+            refused: InvalidEvent | RecordTooLarge
+            if isinstance(outcome, InvalidEvent):
+                refused = outcome
+            else:
+                fault = next(faults)
+                if fault is None:
+                    accepted += 1
+                    if not errors_only:
+                        results.append(_accepted(outcome))
+                    continue
+                if not isinstance(fault, RecordTooLarge):
+                    # One event that may be lost makes the whole body one to send again.
+                    raise fault
+                refused = fault
+            results.append(_rejected(index, refused))
+        rejected = len(outcomes) - accepted
+        body = f'{{"accepted":{accepted},"rejected":{rejected},"results":[{",".join(results)}]}}'
+        await send_answer(send, 200, _HEADERS, body.encode())
+
+
+class SessionEndDoor(Door):
+    """The end of one session, whose id is in the path."""
+
+    async def take(self, sender: Credential, headers: Headers, body: bytes, scope: Scope, send: Send) -> None:
+        """Publish the end as an event."""
+        session_id = session_id_in(scope["raw_path"])
+        envelope = end_envelope(session_id, readable(body), sender, self.clock_us())
+        fault = await self.publisher.publish_one(envelope.key, envelope.value)
+        if fault is not None:
+            raise fault
+        await send_answer(send, 200, _HEADERS, f'{{"event_id":"{envelope.event_id}"}}'.encode())
+
+
+def session_id_in(raw_path: bytes) -> str:
+    """The session id of `/v1/sessions/{id}/end`, percent-decoded once, `%2F` included.
+
+    Raises:
+        InvalidEvent: it is not UTF-8.
+    """
+    try:
+        return unquote(raw_path.split(b"/")[3].decode("ascii"), errors="strict")
+    except UnicodeDecodeError as fault:
+        raise InvalidEvent("Invalid session id: it is not percent-encoded UTF-8", code="invalid_id") from fault
+
+
+def _items(text: bytes) -> list[msgspec.Raw]:
+    try:
+        items = _batch_decoder.decode(text)
+    except UNREADABLE as fault:
+        raise refusal(fault) from fault
+    _check_count(len(items))
+    return items
+
+
+def _lines(body: bytes) -> list[bytes]:
+    lines = body.split(b"\n", EVENTS_MAX + 1)
+    _check_count(sum(1 for line in lines if line.strip()))
+    return lines
+
+
+def _check_count(count: int) -> None:
+    if count > EVENTS_MAX:
+        raise PayloadTooLarge(f"Too many events: at most {EVENTS_MAX} in one body")
+
+
+def _outcomes(items: Iterable[msgspec.Raw], sender: Credential, received_at_us: int) -> list[Outcome]:
+    outcomes: list[Outcome] = []
+    for item in items:
+        try:
+            outcomes.append(native_envelope(item, sender, received_at_us))
+        except InvalidEvent as fault:
+            outcomes.append(fault)
+    return outcomes
+
+
+def _line_outcomes(lines: Iterable[bytes], sender: Credential, received_at_us: int) -> list[Outcome]:
+    """As `_outcomes`, but each line is a text of its own: a bad one is refused alone, with its number."""
+    outcomes: list[Outcome] = []
+    for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
+        try:
+            outcomes.append(native_envelope(readable(line), sender, received_at_us))
+        except InvalidEvent as fault:
+            outcomes.append(InvalidEvent(f"Line {number}: {fault.text}", code=fault.code))
+    return outcomes
+
+
+def _accepted(envelope: Envelope) -> str:
+    return f'{{"event_id":"{envelope.event_id}","status":"accepted"}}'
+
+
+def _rejected(index: int, fault: InvalidEvent | RecordTooLarge) -> str:
+    result = {"index": index, "status": "rejected", "error": fault.text, "code": fault.code}
+    return msgspec.json.encode(result).decode()

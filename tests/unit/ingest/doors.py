@@ -1,0 +1,79 @@
+"""Doors without a server: an application over a publisher in memory, and calls made straight to it."""
+
+from dataclasses import dataclass, field
+
+import httpx
+
+from infra.health import Health
+from infra.projects import Credential
+from ingest.app import create_app
+from ingest.errors import PublishError
+from ingest.event import Record, decode_record
+from ingest.settings import IngestSettings
+
+KEY = "sk-pathline-aaaaaaa-bbbbbbb-ccccccc-ddddddd"
+READ_ONLY_KEY = "sk-pathline-rrrrrrr-bbbbbbb-ccccccc-ddddddd"
+WRITER = Credential(7, True, True, 3, 300)
+READER = Credential(7, True, False, 3, 300)
+
+
+class FakeKeys:
+    """Two keys; `authenticate` fails with `fault` when one is set."""
+
+    def __init__(self) -> None:
+        self.loaded = True
+        self.fault: Exception | None = None
+
+    def known(self, key: str) -> Credential | None:
+        return WRITER if key == KEY else None
+
+    async def authenticate(self, key: str) -> Credential | None:
+        if self.fault is not None:
+            raise self.fault
+        return {KEY: WRITER, READ_ONLY_KEY: READER}.get(key)
+
+
+@dataclass
+class FakePublisher:
+    """Keeps what is published; `faults` gives the outcome of the next records, in order."""
+
+    published: list[tuple[bytes, bytes]] = field(default_factory=list)
+    faults: list[PublishError | None] = field(default_factory=list)
+    refusal: Exception | None = None
+
+    def ensure_room(self, body_bytes: int) -> None:
+        if self.refusal is not None:
+            raise self.refusal
+
+    async def publish(self, records: list[tuple[bytes, bytes]]) -> list[PublishError | None]:
+        self.ensure_room(0)
+        outcomes = [self.faults.pop(0) if self.faults else None for _ in records]
+        self.published += [record for record, fault in zip(records, outcomes, strict=True) if fault is None]
+        return outcomes
+
+    async def publish_one(self, key: bytes, value: bytes) -> PublishError | None:
+        return (await self.publish([(key, value)]))[0]
+
+    @property
+    def records(self) -> list[Record]:
+        return [decode_record(value) for _, value in self.published]
+
+
+@dataclass
+class Doors:
+    """An application, what it published, and a client of it that sends the good key."""
+
+    publisher: FakePublisher
+    keys: FakeKeys
+    client: httpx.AsyncClient
+
+
+def make_doors(**settings: int) -> Doors:
+    publisher, keys = FakePublisher(), FakeKeys()
+    app = create_app(IngestSettings().model_copy(update=settings), publisher, keys, Health())
+    client = httpx.AsyncClient(
+        transport=httpx.ASGITransport(app),  # type: ignore[arg-type]
+        base_url="http://ingest",
+        headers={"Authorization": f"Bearer {KEY}"},
+    )
+    return Doors(publisher, keys, client)
