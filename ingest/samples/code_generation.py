@@ -66,6 +66,21 @@ TASKS = (
 
 def generate_code(task: Task) -> Iterator[Step]:
     """Understand, clarify, plan, write, then refine once for each complaint of the tests."""
+    yield from _understand(task)
+    yield from _plan(task)
+    yield from _write(task)
+    yield from _refine(task)
+    yield ModelCall(
+        path="/generate/explain",
+        seconds=2.2,
+        model=THINKER,
+        prompt=f"Explain the change to {task.file} in two sentences.",
+        reply=f"{task.file} does what was asked. {task.refinements[-1][1]}",
+        context_tokens=900,
+    )
+
+
+def _understand(task: Task) -> Iterator[Step]:
     yield ModelCall(
         path="/generate/understand/requirements",
         seconds=1.6,
@@ -89,6 +104,9 @@ def generate_code(task: Task) -> Iterator[Step]:
         meta={"question": task.question, "channel": "editor"},
         message=task.answer,
     )
+
+
+def _plan(task: Task) -> Iterator[Step]:
     yield VectorSearch(
         path="/generate/context/similar_code",
         seconds=0.09,
@@ -111,6 +129,9 @@ def generate_code(task: Task) -> Iterator[Step]:
         reply="1. Write the signature. 2. Cover the odd cases. 3. Test them. 4. Document. 5. Check the types.",
         context_tokens=1_850,
     )
+
+
+def _write(task: Task) -> Iterator[Step]:
     yield ModelCall(
         path="/generate/write/code",
         seconds=8.5,
@@ -130,6 +151,9 @@ def generate_code(task: Task) -> Iterator[Step]:
         cached=True,
         thread=True,
     )
+
+
+def _refine(task: Task) -> Iterator[Step]:
     for complaint, change in task.refinements:
         yield _run_tests(passed=False, output=complaint)
         yield ModelCall(
@@ -143,14 +167,6 @@ def generate_code(task: Task) -> Iterator[Step]:
             thread=True,
         )
     yield _run_tests(passed=True, output="7 passed")
-    yield ModelCall(
-        path="/generate/explain",
-        seconds=2.2,
-        model=THINKER,
-        prompt=f"Explain the change to {task.file} in two sentences.",
-        reply=f"{task.file} does what was asked. {task.refinements[-1][1]}",
-        context_tokens=900,
-    )
 
 
 def _run_tests(*, passed: bool, output: str) -> ToolCall:
