@@ -3,7 +3,7 @@
 from pydantic import Field
 
 from infra.settings import StageSettings
-from infra.topics import BATCH_BYTES_MAX, EVENTS
+from infra.topics import BATCH_BYTES_MAX
 
 MIB = 1024 * 1024
 

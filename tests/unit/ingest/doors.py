@@ -72,7 +72,7 @@ def make_doors(**settings: int) -> Doors:
     publisher, keys = FakePublisher(), FakeKeys()
     app = create_app(IngestSettings().model_copy(update=settings), publisher, keys, Health())
     client = httpx.AsyncClient(
-        transport=httpx.ASGITransport(app),  # type: ignore[arg-type]
+        transport=httpx.ASGITransport(app),
         base_url="http://ingest",
         headers={"Authorization": f"Bearer {KEY}"},
     )
