@@ -11,10 +11,13 @@ from ingest.samples.errors import SamplesFailed
 from ingest.samples.http_client import HttpClient
 from ingest.samples.logs import log_session
 from ingest.samples.sessions import make_sessions
-from ingest.samples.table import await_sessions, make_table
+from ingest.samples.table import await_sessions, make_table, newest_first
 
 VISIBLE_SECONDS_MAX = 15.0
 """What is logged shows up well within a second; a start on a busy machine may take longer."""
+
+NO_WINDOW_COLUMNS = 116
+"""Wide enough for every cell of the table in one line."""
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -27,7 +30,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--key", required=True, help="API key that may write and read")
     options = parser.parse_args(arguments)
     try:
-        show_samples(options.ingest, options.query, options.key, Console())
+        # Where there is no window whose width counts, lines are as long as they need to be.
+        console = Console() if sys.stdout.isatty() else Console(width=NO_WINDOW_COLUMNS)
+        show_samples(options.ingest, options.query, options.key, console)
     except SamplesFailed as fault:
         Console(stderr=True).print(f"samples: {fault}", style="red", markup=False, highlight=False, soft_wrap=True)
         return 1
@@ -47,6 +52,10 @@ def show_samples(ingest_url: str, query_url: str, key: str, console: Console) ->
     with closing(HttpClient(query_url, key)) as query:
         rows = await_sessions(query, sessions, VISIBLE_SECONDS_MAX)
     console.print(make_table(rows))
+    console.print("active: nobody said that it ended, and its last event came within the last five minutes")
+    one = newest_first(rows)[0]["session_id"]
+    ask = f"curl -H 'Authorization: Bearer {key}' {query_url}/v1/sessions/{one}"
+    console.print(f"the first one with all its paths:\n  {ask}\n", highlight=False, soft_wrap=True)
 
 
 if __name__ == "__main__":

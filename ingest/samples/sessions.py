@@ -54,6 +54,14 @@ class SampleSession:
 
 
 @dataclass(frozen=True, slots=True)
+class Chance:
+    """Two generators: every run has the same figures, and ids of its own."""
+
+    figures: Random
+    ids: Random
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     """One session before it has times and ids."""
 
@@ -68,9 +76,9 @@ class Plan:
 
 def make_sessions(now: datetime, seed: int = SEED) -> list[SampleSession]:
     """All sample sessions, oldest first, ended before `now`. Ids depend on `now`: another run logs other sessions."""
-    dice = Random(seed)  # noqa: S311 - figures to look at, no secrets
+    chance = Chance(Random(seed), Random(f"{seed} {now.timestamp()}"))  # noqa: S311 - nothing here is a secret
     plans = sorted(_plans(), key=lambda plan: -plan.minutes_ago)
-    return [_make_session(plan, place, now, dice) for place, plan in enumerate(plans)]
+    return [_make_session(plan, place, now, chance) for place, plan in enumerate(plans)]
 
 
 def _plans() -> list[Plan]:
@@ -97,16 +105,16 @@ def _plans() -> list[Plan]:
     return plans
 
 
-def _make_session(plan: Plan, place: int, now: datetime, dice: Random) -> SampleSession:
+def _make_session(plan: Plan, place: int, now: datetime, chance: Chance) -> SampleSession:
     at = now - timedelta(minutes=plan.minutes_ago)
-    session_id = make_id(at, dice)
+    session_id = make_id(at, chance.ids)
     calls: list[Call] = []
     history: list[Message] = []
     begins, ends = at, at
     for step in plan.steps:
         if not step.together:
-            begins = ends + timedelta(seconds=dice.uniform(*PAUSE_SECONDS))
-        call = _make_call(step, begins, history, dice)
+            begins = ends + timedelta(seconds=chance.figures.uniform(*PAUSE_SECONDS))
+        call = _make_call(step, begins, history, chance)
         ends = max(ends, call.ended_at)
         calls.append(call)
     return SampleSession(
@@ -122,13 +130,14 @@ def _make_session(plan: Plan, place: int, now: datetime, dice: Random) -> Sample
     )
 
 
-def _make_call(step: Step, began: datetime, history: list[Message], dice: Random) -> Call:
+def _make_call(step: Step, began: datetime, history: list[Message], chance: Chance) -> Call:
+    dice = chance.figures
     # Whole milliseconds: Helicone's format has no finer ones.
     started_at = began.replace(microsecond=began.microsecond // 1_000 * 1_000)
     took_ms = max(1, round(step.seconds * 1_000 * dice.uniform(0.7, 1.4)))
     waits = isinstance(step, ModelCall) and step.status < 400
     first_token_ms = max(1, round(took_ms * dice.uniform(0.1, 0.3))) if waits else None
-    event_id = make_id(started_at, dice)
+    event_id = make_id(started_at, chance.ids)
     request, response = make_bodies(step, history, dice)
     ended_at = started_at + timedelta(milliseconds=took_ms)
     return Call(event_id, step, started_at, ended_at, first_token_ms, request, response)

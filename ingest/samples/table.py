@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 from urllib.parse import quote
 
+from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from ingest.samples.errors import SamplesFailed
@@ -49,17 +50,18 @@ def _read(query: HttpClient, session: SampleSession) -> dict[str, Any] | None:
 
 
 def make_table(rows: Sequence[dict[str, Any]]) -> Table:
-    """The sessions as a table, newest first."""
-    table = Table(title="Sample sessions", title_justify="left")
-    for name in ("Session", "Id", "Status", "User"):
-        table.add_column(name, no_wrap=True)
+    """The sessions as a table, newest first. In a narrow window the names wrap, the figures never."""
+    table = Table(box=SIMPLE_HEAD, title="Sample sessions", title_justify="left", title_style="bold")
+    table.add_column("Session")
+    for name in ("Id", "Status", "User"):
+        table.add_column(name, no_wrap=name != "User")
     for name in ("Requests", "Errors", "Tokens", "Duration"):
-        table.add_column(name, justify="right")
-    for row in sorted(rows, key=lambda row: str(row["first_event_at"]), reverse=True):
+        table.add_column(name, justify="right", no_wrap=True)
+    for row in newest_first(rows):
         status = row["status"]
         table.add_row(
             row["name"],
-            row["session_id"][-12:],
+            f"…{row['session_id'][-8:]}",
             f"[{STYLES.get(status, 'default')}]{status}[/]",
             ", ".join(row["user_ids"]),
             str(row["request_count"]),
@@ -68,6 +70,11 @@ def make_table(rows: Sequence[dict[str, Any]]) -> Table:
             f"{row['duration_ms'] / 1_000:.1f} s",
         )
     return table
+
+
+def newest_first(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The sessions in the order of the table."""
+    return sorted(rows, key=lambda row: str(row["first_event_at"]), reverse=True)
 
 
 def _tokens(row: dict[str, Any]) -> int:

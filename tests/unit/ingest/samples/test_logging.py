@@ -142,6 +142,6 @@ def test_the_table_has_a_row_for_each_session() -> None:
     cells = [list(column.cells) for column in table.columns]
     assert cells[0] == ["later", "Customer Support"]
     assert [column[1] for column in cells[1:]] == [
-        *("0123456789ab", "[red]failed[/]", "a, b"),
+        *("…456789ab", "[red]failed[/]", "a, b"),
         *("9", "1", "1,400", "12.3 s"),
     ]
