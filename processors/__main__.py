@@ -31,9 +31,10 @@ def run(
     from processors.app import make_worker
 
     configure_logging("processors")
-    local = LocalSettings()
+    local, kafka = LocalSettings(), KafkaSettings()
     worker = make_worker(
-        KafkaSettings().servers(local),
+        kafka.servers(local),
+        kafka.events_topic,
         PostgresSettings().address(local),
         settings,
         data_folder=local.home / "faust" / settings.instance,
@@ -53,14 +54,15 @@ async def _accept_gap() -> dict[int, tuple[int, int]]:
     from processors.app import read_cluster_id
     from processors.store import Store
 
-    servers = KafkaSettings().servers()
+    kafka = KafkaSettings()
+    servers = kafka.servers()
     pool = await make_pool(
         PostgresSettings().address(), application_name="accept-gap", connections_max=1, statement_timeout_ms=10_000
     )
     consumer = make_consumer(servers, group_id=None, instance_id=None)
     try:
         await consumer.start()
-        return await accept_gap(consumer, Store(pool), ProcessorSettings().topic, await read_cluster_id(servers))
+        return await accept_gap(consumer, Store(pool), kafka.events_topic, await read_cluster_id(servers))
     finally:
         await consumer.stop()
         await pool.close()

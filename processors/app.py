@@ -34,9 +34,10 @@ STATEMENT_TIMEOUT_MS = 25_000
 class HotPath(Service):
     """The consume loop as a service. It waits for Kafka and Postgres as long as they take to come."""
 
-    def __init__(self, servers: str, dsn: str, settings: ProcessorSettings) -> None:
+    def __init__(self, servers: str, topic: str, dsn: str, settings: ProcessorSettings) -> None:
         super().__init__()
         self._servers = servers
+        self._topic = topic
         self._dsn = dsn
         self._settings = settings
         self._consume: Consume | None = None
@@ -51,7 +52,7 @@ class HotPath(Service):
                     log.warning("connect_waits", fault=f"{type(fault).__name__}: {fault}")
                     await self.sleep(CONNECT_RETRY_SECONDS)
                     continue
-                log.info("consuming", topic=self._settings.topic, instance=self._settings.instance)
+                log.info("consuming", topic=self._topic, instance=self._settings.instance)
                 await self._consume.run()
 
     async def on_stop(self) -> None:
@@ -79,7 +80,7 @@ class HotPath(Service):
         return Consume(
             consumer,
             Store(pool),
-            self._settings.topic,
+            self._topic,
             cluster_id=cluster_id,
             batch_bytes_max=self._settings.batch_bytes_max,
         )
@@ -99,7 +100,7 @@ async def read_cluster_id(servers: str) -> str:
         await admin.close()
 
 
-def make_worker(servers: str, dsn: str, settings: ProcessorSettings, *, data_folder: Path) -> Worker:
+def make_worker(servers: str, topic: str, dsn: str, settings: ProcessorSettings, *, data_folder: Path) -> Worker:
     """The Faust worker: its app for the leader and timers, and beside it the hot path.
 
     Faust keeps a group of its own, `<group>-leader`; with static membership a restart rejoins at once.
@@ -121,4 +122,4 @@ def make_worker(servers: str, dsn: str, settings: ProcessorSettings, *, data_fol
         web_enabled=False,
         autodiscover=False,
     )
-    return Worker(app, HotPath(servers, dsn, settings), override_logging=False, redirect_stdouts=False)
+    return Worker(app, HotPath(servers, topic, dsn, settings), override_logging=False, redirect_stdouts=False)

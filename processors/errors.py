@@ -52,5 +52,6 @@ def is_data_fault(fault: BaseException) -> bool:
     return isinstance(fault, (ValueError, OverflowError, TypeError, UnicodeEncodeError))
 
 
-TROUBLE = (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError)
-"""What a statement or a connection can raise that is not the data's fault."""
+TROUBLE = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError, TimeoutError)
+"""What a statement or a connection can raise that is not the data's fault. asyncpg's internal error is what a server
+that dies in the middle of a COPY leaves behind."""

@@ -14,5 +14,3 @@ class ProcessorSettings(StageSettings):
     """Stable name of this worker's slot: a restart under the same name gets its partitions back at once."""
     batch_bytes_max: int = Field(8 * 1024 * 1024, alias="PROCESSORS_BATCH_BYTES_MAX", ge=64 * 1024, le=16 * 1024 * 1024)
     """Record bytes that one transaction takes; reached before any count of events."""
-    topic: str = Field("pathline.events", alias="PROCESSORS_TOPIC")
-    """The topic to fold. Tests use topics of their own."""

@@ -52,7 +52,7 @@ def worker(kafka: str, database: str, topic: Topic, folder: Path, *, instance: s
     environment = {
         "PATHLINE_KAFKA": kafka,
         "PATHLINE_POSTGRES": database,
-        "PROCESSORS_TOPIC": topic.name,
+        "PATHLINE_EVENTS_TOPIC": topic.name,
         "PROCESSORS_GROUP": topic.name,
         "PROCESSORS_INSTANCE": instance,
         "PROCESSORS_BATCH_BYTES_MAX": str(256 * 1024),

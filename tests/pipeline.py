@@ -1,0 +1,126 @@
+"""The whole pipeline as processes of its own: ingest, one worker and query, over a test's topic and database."""
+
+from collections.abc import AsyncIterator, Iterator
+from contextlib import ExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import httpx
+import pytest
+
+from infra.projects import create_key, ensure_project
+from infra.topics import Topic
+from tests.processes import Stage
+from tests.services import free_ports, wait_until
+from tests.topic_worker import end_offsets, worker
+
+READY_SECONDS = 30
+
+
+@dataclass(frozen=True)
+class Pipeline:
+    """Three running stages and what a client needs to use them."""
+
+    kafka: str
+    dsn: str
+    topic: Topic
+    key: str
+    ingest: Stage
+    processors: Stage
+    query: Stage
+    ingest_url: str
+    query_url: str
+
+    @asynccontextmanager
+    async def clients(self) -> AsyncIterator[tuple[httpx.AsyncClient, httpx.AsyncClient]]:
+        """A client of ingest and one of query, both with the key."""
+        headers = {"Authorization": f"Bearer {self.key}"}
+        async with (
+            httpx.AsyncClient(base_url=self.ingest_url, headers=headers, timeout=30) as ingest,
+            httpx.AsyncClient(base_url=self.query_url, headers=headers, timeout=30) as query,
+        ):
+            yield ingest, query
+
+    async def await_ready(self, url: str) -> None:
+        """Return once a service says that it is ready."""
+
+        async def ready() -> bool:
+            async with httpx.AsyncClient(base_url=url, timeout=2) as client:
+                try:
+                    return (await client.get("/readyz")).status_code == 200
+                except httpx.TransportError:
+                    return False
+
+        await wait_until(ready, seconds=READY_SECONDS, what=f"{url} is ready")
+
+    async def await_folded(self, *, seconds: float = 60) -> None:
+        """Return once everything on the topic is folded."""
+        ends = await end_offsets(self.kafka, self.topic)
+
+        async def folded() -> bool:
+            rows = await self.fetch("SELECT partition, next_offset FROM offsets WHERE topic = $1", self.topic.name)
+            return {row["partition"]: row["next_offset"] for row in rows} == ends
+
+        await wait_until(folded, seconds=seconds, what="the topic is folded to its end")
+
+    async def fetch(self, statement: str, *arguments: Any) -> list[asyncpg.Record]:
+        """Ask the store directly, over a connection of its own."""
+        connection = await asyncpg.connect(self.dsn, timeout=5)
+        try:
+            return await connection.fetch(statement, *arguments)
+        finally:
+            await connection.close()
+
+
+async def make_key(dsn: str) -> str:
+    """A key that may read and write, of a new project."""
+    connection = await asyncpg.connect(dsn)
+    try:
+        project_id = await ensure_project(connection, "default")
+        return await create_key(connection, project_id, "test", can_read=True)
+    finally:
+        await connection.close()
+
+
+@pytest.fixture
+def stages(
+    kafka: str, database: str, events_topic: Topic, tmp_path: Path
+) -> Iterator[tuple[Stage, Stage, Stage, int, int]]:
+    """Ingest, worker and query, started, and the ports of the two services; killed afterwards."""
+    ingest_port, query_port = free_ports(2)
+    environment = {
+        "PATHLINE_KAFKA": kafka,
+        "PATHLINE_POSTGRES": database,
+        "PATHLINE_EVENTS_TOPIC": events_topic.name,
+        "INGEST_PORT": str(ingest_port),
+        "QUERY_PORT": str(query_port),
+    }
+    with ExitStack() as stack:
+        ingest = stack.enter_context(Stage("ingest", tmp_path, environment))
+        query = stack.enter_context(Stage("query", tmp_path, environment))
+        processors = stack.enter_context(worker(kafka, database, events_topic, tmp_path))
+        yield ingest, processors, query, ingest_port, query_port
+
+
+@pytest.fixture
+async def pipeline(
+    kafka: str, database: str, events_topic: Topic, stages: tuple[Stage, Stage, Stage, int, int]
+) -> Pipeline:
+    """A pipeline that is ready."""
+    ingest, processors, query, ingest_port, query_port = stages
+    running = Pipeline(
+        kafka=kafka,
+        dsn=database,
+        topic=events_topic,
+        key=await make_key(database),
+        ingest=ingest,
+        processors=processors,
+        query=query,
+        ingest_url=f"http://127.0.0.1:{ingest_port}",
+        query_url=f"http://127.0.0.1:{query_port}",
+    )
+    await running.await_ready(running.ingest_url)
+    await running.await_ready(running.query_url)
+    return running
