@@ -48,7 +48,10 @@ def random_events(random: Random, count: int) -> list[Event]:
         started_at = ORIGIN + timedelta(
             seconds=(session or 0) * 5_000 + day_offset, microseconds=random.randrange(10**6)
         )
-        if random.random() < 0.02:
+        if random.random() < 0.8:
+            # Whole milliseconds, so that a window's edge can lie on a start.
+            started_at = started_at.replace(microsecond=started_at.microsecond // 1000 * 1000)
+        if random.random() < 0.03:
             started_at -= timedelta(days=900)
         kind = random.choice(["llm", "llm", "tool", "vector_db", "data", "span", "session_end"])
         properties = {
@@ -58,6 +61,8 @@ def random_events(random: Random, count: int) -> list[Event]:
         events.append(
             event(
                 number,
+                # The second project has sessions of the same ids; nothing of them may show.
+                project_id=2 if random.random() < 0.1 else 1,
                 kind=kind,
                 session_id=None if session is None else f"session/{session:02} %",
                 session_name=random.choice(names),

@@ -4,6 +4,7 @@ Method: random events, random windows and random filters; each answer is compare
 and groups the events one by one in Python. The seed is printed and part of the test's name.
 """
 
+from collections import defaultdict
 from datetime import datetime, timedelta
 from random import Random
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 import asyncpg
 import pytest
 
+from ingest.event import EPOCH, Event
 from tests.integration.query_oracle import expected_sessions
 from tests.integration.query_rows import ORIGIN, random_events, store_events
 from tests.integration.query_service import make_keys, query_client
@@ -27,16 +29,18 @@ async def test_totals_equal_a_plain_group_by(database: str, seed: int) -> None:
     keys = await make_keys(connection)
     await store_events(connection, events)
     await connection.close()
+    edges = session_edges(events)
     listed_count = 0
     async with query_client(database, keys.reader) as client:
         for _ in range(QUESTIONS):
             tree = random_tree(random, 3)
-            start_ms, end_ms = random_window(random)
+            start_ms, end_ms = random_window(random, edges)
             window = {"startTimeUnixMs": start_ms, "endTimeUnixMs": end_ms}
             body = {"filter": tree, "timeFilter": {k: v for k, v in window.items() if v is not None}, "limit": 1000}
             response = await client.post("/v1/session/query", json=body)
             assert response.status_code == 200, (body, response.text)
             shown = {one["session_id"]: one for one in response.json()["data"]}
+            assert len(shown) == len(response.json()["data"]), body
             wanted = expected_sessions(events, tree, start_ms, end_ms)
             assert shown.keys() == wanted.keys(), body
             listed_count += len(wanted)
@@ -62,11 +66,25 @@ def as_shown(moment: datetime) -> str:
     return moment.strftime("%Y-%m-%dT%H:%M:%S.") + f"{moment.microsecond // 1000:03}Z"
 
 
-def random_window(random: Random) -> tuple[float | None, float | None]:
+def session_edges(events: list[Event]) -> list[datetime]:
+    """First and last request of each session."""
+    starts = defaultdict(list)
+    for one in events:
+        if one.kind not in ("span", "session_end"):
+            starts[one.project_id, one.session_id].append(one.started_at)
+    return [edge for its in starts.values() for edge in (min(its), max(its))]
+
+
+def random_window(random: Random, edges: list[datetime]) -> tuple[float | None, float | None]:
+    """Bounds anywhere, or exactly on a session's edge, or none."""
+
     def bound() -> float | None:
         if random.random() < 0.3:
             return None
-        return ORIGIN.timestamp() * 1000 + random.uniform(-1, 3) * 86_400_000
+        if random.random() < 0.5:
+            return (random.choice(edges) - EPOCH) // timedelta(milliseconds=1)
+        days = random.choice([random.uniform(-1, 3), random.uniform(-901, -897)])
+        return ORIGIN.timestamp() * 1000 + days * 86_400_000
 
     start, end = bound(), bound()
     return (end, start) if start is not None and end is not None and start > end else (start, end)
