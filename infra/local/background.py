@@ -1,6 +1,8 @@
 """The same run in the background: begin it, end it, say how it is."""
 
 import asyncio
+import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -59,6 +61,8 @@ def up(settings: Settings) -> bool:
             stdout=log,
             stderr=log,
             cwd=CHECKOUT,
+            # The tables that it prints are shown in this terminal.
+            env=os.environ | {"COLUMNS": str(shutil.get_terminal_size((120, 24)).columns)},
             start_new_session=True,
         )
     _await_ready(settings, process, begins_at)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from aiokafka.errors import KafkaError
 from rich.console import Console
 
 from infra.local.class_archive import ensure_class_archive
@@ -77,11 +78,12 @@ def _stop_what_a_killed_supervisor_left(home: Path) -> None:
 
 async def _run(settings: Settings, console: Console, listening: dict[str, socket.socket]) -> None:
     local = settings.local
-    engines = [] if settings.postgres.dsn else [Engine(POSTGRES, local)]
-    if not settings.kafka.bootstrap:
-        engines.insert(0, Engine(KAFKA, local))
-    supervisor = Supervisor(local.home, local.logs, engines)
-    work = asyncio.create_task(_serve(settings, console, supervisor, listening))
+    kafka = None if settings.kafka.bootstrap else Engine(KAFKA, local)
+    postgres = None if settings.postgres.dsn else Engine(POSTGRES, local)
+    # In the order in which they are stopped.
+    supervisor = Supervisor(local.home, local.logs, [engine for engine in (kafka, postgres) if engine is not None])
+    start = Start(settings, console, supervisor, kafka, postgres, _services(settings, listening))
+    work = asyncio.create_task(start.serve())
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         # A second Ctrl-C must not interrupt the stopping: cancelling work that has ended does nothing.
@@ -95,48 +97,74 @@ async def _run(settings: Settings, console: Console, listening: dict[str, socket
         await supervisor.stop()
 
 
-async def _serve(
-    settings: Settings, console: Console, supervisor: Supervisor, listening: dict[str, socket.socket]
-) -> None:
-    began = time.monotonic()
-    supervisor.begin()
-    console.print("starting Kafka and Postgres" if supervisor.engines else "using the engines that run elsewhere")
-    await supervisor.start_engines()
-    servers, dsn = settings.kafka.servers(settings.local), settings.postgres.address(settings.local)
-    created, applied, (key, is_empty) = await _prepare_engines(settings, servers, dsn)
-    for what in [f"topic {name} created" for name in created] + [f"migration {name} applied" for name in applied]:
-        console.print(what)
-    services = _services(settings.local, servers, dsn, listening)
-    counts = wanted_counts(settings.local.home)
-    for service in services:
-        await supervisor.scale(service, counts.get(service.name, 1))
-    await _await_services(settings.local)
-    ingest_url, query_url = (f"http://127.0.0.1:{port}" for _, _, port in _ports(settings.local))
-    if is_empty:
-        await _show_samples(ingest_url, query_url, key)
-    console.print(f"ingest  {ingest_url}\nquery   {query_url}", highlight=False)
-    console.print(f"key     {key}", highlight=False)
-    console.print(f"ready in {time.monotonic() - began:.1f} s; Ctrl-C stops everything", highlight=False)
-    supervisor.mark_ready()
-    await _follow_scaling(settings.local.home, supervisor)
+@dataclass(frozen=True)
+class Start:
+    """The steps from nothing to ready."""
+
+    settings: Settings
+    console: Console
+    supervisor: Supervisor
+    kafka: Engine | None
+    postgres: Engine | None
+    services: dict[str, Service]
+
+    async def serve(self) -> None:
+        """Start everything, say how to reach it, and follow the wishes for more or fewer copies until cancelled."""
+        began = time.monotonic()
+        home = self.settings.local.home
+        self.supervisor.begin()
+        self.console.print("starting " + (" and ".join(e.kind.name for e in self.supervisor.engines) or "the services"))
+        try:
+            # Side by side: Postgres and what needs only it are up before Kafka is.
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._start_kafka())
+                database = group.create_task(self._start_postgres())
+        except ExceptionGroup as faults:
+            raise faults.exceptions[0] from None
+        key, is_empty = database.result()
+        counts = wanted_counts(home)
+        for name in ("ingest", "processors"):
+            await self.supervisor.scale(self.services[name], counts[name])
+        await _await_services(self.settings.local)
+        ingest_url, query_url = (f"http://127.0.0.1:{port}" for _, _, port in _ports(self.settings.local))
+        if is_empty:
+            await _show_samples(ingest_url, query_url, key)
+        seconds = time.monotonic() - began
+        for line in (f"ingest  {ingest_url}", f"query   {query_url}", f"key     {key}", f"ready in {seconds:.1f} s"):
+            self.console.print(line, highlight=False)
+        self.supervisor.mark_ready()
+        await _follow_scaling(home, self.supervisor)
+
+    async def _start_kafka(self) -> None:
+        if self.kafka is not None:
+            await self.supervisor.start_engine(self.kafka)
+        servers = self.settings.kafka.servers(self.settings.local)
+        try:
+            created = await ensure_topics(servers, self.settings.kafka)
+        except (OSError, KafkaError) as exc:
+            raise LocalEngineError(f"Kafka at {servers} does not answer ({exc}): check PATHLINE_KAFKA") from exc
+        for name in created:
+            self.console.print(f"topic {name} created")
+
+    async def _start_postgres(self) -> tuple[str, bool]:
+        """Returns the key of this home and whether the store is empty."""
+        if self.postgres is not None:
+            await self.supervisor.start_engine(self.postgres)
+        dsn = self.settings.postgres.address(self.settings.local)
+        try:
+            applied = await migrate(dsn)
+            first = await first_key(dsn, self.settings.local.api_key_file)
+        except (OSError, TimeoutError) as exc:
+            raise LocalEngineError(f"Postgres does not answer ({exc}): check PATHLINE_POSTGRES") from exc
+        for name in applied:
+            self.console.print(f"migration {name} applied")
+        await self.supervisor.scale(self.services["query"], 1)
+        return first
 
 
-async def _prepare_engines(settings: Settings, servers: str, dsn: str) -> tuple[list[str], list[str], tuple[str, bool]]:
-    async def database() -> tuple[list[str], tuple[str, bool]]:
-        applied = await migrate(dsn)
-        return applied, await first_key(dsn, settings.local.api_key_file)
-
-    try:
-        created, (applied, first) = await asyncio.gather(ensure_topics(servers, settings.kafka), database())
-    except OSError as exc:
-        raise LocalEngineError(
-            f"an engine does not answer ({exc}): check PATHLINE_KAFKA and PATHLINE_POSTGRES"
-        ) from exc
-    return created, applied, first
-
-
-def _services(local: LocalSettings, servers: str, dsn: str, listening: dict[str, socket.socket]) -> list[Service]:
+def _services(settings: Settings, listening: dict[str, socket.socket]) -> dict[str, Service]:
     """The three stages; each process learns by its environment where the engines are and which slot it fills."""
+    local = settings.local
 
     def command(name: str, slot: int) -> Command:
         made = Command(
@@ -146,8 +174,8 @@ def _services(local: LocalSettings, servers: str, dsn: str, listening: dict[str,
             env=os.environ
             | {
                 "PATHLINE_HOME": str(local.home),
-                "PATHLINE_KAFKA": servers,
-                "PATHLINE_POSTGRES": dsn,
+                "PATHLINE_KAFKA": settings.kafka.servers(local),
+                "PATHLINE_POSTGRES": settings.postgres.address(local),
                 # Static membership: a worker started again in a slot takes over the partitions of the one before.
                 "PROCESSORS_INSTANCE": str(slot),
             },
@@ -155,7 +183,7 @@ def _services(local: LocalSettings, servers: str, dsn: str, listening: dict[str,
         )
         return on_socket(made, listening[name]) if name in listening else made
 
-    return [Service(name, partial(command, name)) for name in ("ingest", "processors", "query")]
+    return {name: Service(name, partial(command, name)) for name in ("ingest", "processors", "query")}
 
 
 async def _await_services(local: LocalSettings) -> None:

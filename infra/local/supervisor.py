@@ -77,21 +77,12 @@ class Supervisor:
         self._record()
         self._rotation = asyncio.create_task(self._rotate_for_ever())
 
-    async def start_engines(self) -> None:
-        """Start all engines at once and return when each serves; from then on they are kept.
+    async def start_engine(self, engine: Engine) -> None:
+        """Start one of the engines and return when it serves; from then on it is kept.
 
         Raises:
-            LocalEngineError: one cannot start; `stop` stops the others.
+            LocalEngineError: it cannot start; nothing of it runs then.
         """
-        try:
-            # When one cannot start, the group ends the starts of the others before it lets go.
-            async with asyncio.TaskGroup() as starts:
-                for engine in self.engines:
-                    starts.create_task(self._start_engine(engine))
-        except ExceptionGroup as group:
-            raise group.exceptions[0] from None
-
-    async def _start_engine(self, engine: Engine) -> None:
         kept = self._kept[engine.kind.name, 1] = Kept(engine.kind.name, 1)
         await engine.spawn()
         kept.process = engine.process

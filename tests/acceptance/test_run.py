@@ -96,7 +96,7 @@ def test_a_signal_stops_everything_within_ten_seconds(
         text=True,
     )
     assert run.stdout is not None
-    awaited = "starting Kafka" if moment == "starting" else "ready in"
+    awaited = "starting kafka" if moment == "starting" else "ready in"
     for line in run.stdout:
         if awaited in line:
             break
