@@ -172,5 +172,5 @@ async def _insert(connection: asyncpg.Connection, table: str, rows: list[dict[st
         return
     names = list(rows[0])
     places = ", ".join(f"${place}" for place in range(1, len(names) + 1))
-    text = f"INSERT INTO {table} ({', '.join(names)}) VALUES ({places})"  # noqa: S608 - names of this file
+    text = f"INSERT INTO {table} ({', '.join(names)}) VALUES ({places})"
     await connection.executemany(text, [[row[name] for name in names] for row in rows])
