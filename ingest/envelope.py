@@ -10,7 +10,7 @@ import msgspec
 from infra.projects import Credential
 from ingest.decode import helicone, native
 from ingest.decode.labels import first_byte
-from ingest.decode.metadata import event_id_of, has_meaning, read_metadata, without_secret
+from ingest.decode.metadata import Metadata, event_id_of, has_meaning, read_metadata, without_secret
 from ingest.event import (
     NO_BODY,
     SCHEMA_VERSION,
@@ -26,6 +26,7 @@ from ingest.json_text import without_nul
 _EMPTY_OBJECT = msgspec.Raw(b"{}")
 _EMPTY_STRING = msgspec.Raw(b'""')
 _QUOTE, _NULL = b'"n'
+_OMIT = "true"
 _NUL_ESCAPE = rb"\u0000"
 _encoder = msgspec.json.Encoder()
 
@@ -105,6 +106,7 @@ def helicone_envelope(
     log = helicone.parse_log(text)
     request = log.provider_request.json if log.provider_request.json is not NO_BODY else _EMPTY_OBJECT
     response = _take_response(log)
+    log.taken = None
     log.provider_request.json = NO_BODY
     log.provider_request.meta = _meaningful(log.provider_request.meta)
     content = _encoder.encode(log)
@@ -115,21 +117,36 @@ def helicone_envelope(
     metadata = read_metadata(log.provider_request.meta or {}, kept)
     event_id = event_id_of(metadata.request_id) if metadata.request_id else new_event_id(received_at_us)
     helicone.check_log(log, event_id, received_at_us)
-    return _sealed(
-        Record(
-            SCHEMA_VERSION,
-            helicone.SOURCE_PREFIX + provider,
-            sender.project_id,
-            sender.settings_version,
-            event_id,
-            received_at_us,
-            msgspec.Raw(content),
-            metadata.session_id,
-            kept,
-            request,
-            response,
-        )
+    record = Record(
+        SCHEMA_VERSION,
+        helicone.SOURCE_PREFIX + provider,
+        sender.project_id,
+        sender.settings_version,
+        event_id,
+        received_at_us,
+        msgspec.Raw(content),
+        metadata.session_id,
+        kept,
+        request,
+        response,
     )
+    if _OMIT in (metadata.omit_request, metadata.omit_response):
+        record = _without_omitted(record, log, metadata)
+    return _sealed(record)
+
+
+def _without_omitted(record: Record, log: helicone.Log, metadata: Metadata) -> Record:
+    """The record with `{"model": …}` for each omitted body and, beside it, what was read from the body before."""
+    event = helicone.decode_log(record)
+    log.taken = helicone.take(event)
+    request, response = record.request, record.response
+    if metadata.omit_request == _OMIT:
+        request = msgspec.Raw(_encoder.encode({"model": event.request_model or event.model}))
+    if metadata.omit_response == _OMIT:
+        log.response_is_text = False
+        response = msgspec.Raw(_encoder.encode({"model": event.response_model or event.model}))
+    content = msgspec.Raw(_encoder.encode(log))
+    return msgspec.structs.replace(record, content=content, request=request, response=response)
 
 
 def _take_response(log: helicone.Log) -> msgspec.Raw:

@@ -66,6 +66,28 @@ class ProviderResponse(msgspec.Struct, rename="camel", omit_defaults=True, gc=Fa
     cost: msgspec.Raw = NO_BODY
 
 
+class Taken(msgspec.Struct, omit_defaults=True, gc=False):
+    """What was read from a body at the door before the body was omitted; fields as in `Event`, used as they are."""
+
+    kind: str
+    status: int
+    is_error: bool
+    model: str
+    request_model: str | None = None
+    response_model: str | None = None
+    error_type: str | None = None
+    error_message: str | None = None
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    cache_read_tokens: int = 0
+    cache_write_tokens: int = 0
+    reasoning_tokens: int = 0
+    prompt_audio_tokens: int = 0
+    completion_audio_tokens: int = 0
+    cost_nanousd: int | None = None
+    flags: list[str] = []
+
+
 class Log(msgspec.Struct, rename="camel", omit_defaults=True, gc=False):
     """One log as it is sent. The record's content is the same without bodies, response headers and idle `meta`."""
 
@@ -74,6 +96,8 @@ class Log(msgspec.Struct, rename="camel", omit_defaults=True, gc=False):
     timing: Timing | None = None
     response_is_text: bool = False
     """Set by the door: the record's response is the JSON string literal of `textBody`, to be read as section 7."""
+    taken: Taken | None = None
+    """Set by the door, when a side was omitted."""
 
 
 class Checked(msgspec.Struct, frozen=True, gc=False):
@@ -156,10 +180,19 @@ def decode_log(record: Record) -> Event:
     if body.is_provider_error:
         event.status = 500
     _set_facts(event, read_facts(record.request, event.flags), response)
+    if log.taken is not None:
+        for name in Taken.__struct_fields__:
+            setattr(event, name, getattr(log.taken, name))
+        return event
     event.cost_nanousd = checked.cost_nanousd
     if event.cost_nanousd is None and response.usage is not None:
         event.cost_nanousd = usage_cost(response.usage, event.flags)
     return event
+
+
+def take(event: Event) -> Taken:
+    """What must outlive the bodies that an event was decoded from."""
+    return Taken(**{name: getattr(event, name) for name in Taken.__struct_fields__})
 
 
 def _response(record: Record, log: Log, status: int, provider: str, flags: list[str]) -> tuple[DecodedBody, BodyFacts]:

@@ -219,6 +219,34 @@ async def test_text_bodies_travel_as_they_came(doors: Doors) -> None:
     assert b"temperature" in bytes(doors.publisher.records[1].response)
 
 
+async def test_an_omitted_body_never_leaves_but_what_it_said_counts(doors: Doors) -> None:
+    body = {
+        "providerRequest": {"url": "u", "json": {"model": "gpt-4o", "messages": "secret question"}},
+        "providerResponse": {
+            "status": 500,
+            "textBody": json.dumps(
+                {
+                    "model": "gpt-4o-2024",
+                    "choices": "secret answer",
+                    "usage": {"prompt_tokens": 3, "completion_tokens": 2, "cost": 0.5},
+                    "error": {"type": "server", "message": "broken"},
+                }
+            ),
+        },
+    }
+    whole = await post(doors, body, "/oai/v1/log", {"Helicone-Request-Id": "one"})
+    omit = {"Helicone-Omit-Request": "true", "Helicone-Omit-Response": "true", "Helicone-Request-Id": "one"}
+    assert (await post(doors, body, "/oai/v1/log", omit)).headers["helicone-id"] == whole.headers["helicone-id"]
+    assert b"secret" not in doors.publisher.published[1][1]
+    first, second = (decode(record) for record in doors.publisher.records)
+    assert bytes(doors.publisher.records[1].request) == b'{"model":"gpt-4o"}'
+    assert bytes(doors.publisher.records[1].response) == b'{"model":"gpt-4o-2024"}'
+    for name in ("kind", "model", "prompt_tokens", "completion_tokens", "cost_nanousd", "error_message", "is_error"):
+        assert getattr(first, name) == getattr(second, name), name
+    assert second.decoded_response_body is None
+    assert (second.cost_nanousd, second.error_message) == (500_000_000, "broken")
+
+
 async def test_faults_of_the_whole_body(doors: Doors) -> None:
     assert (await post(doors, b"{nonsense")).json()["error"] == "Invalid JSON: object keys must be strings (byte 1)"
     small = make_doors(helicone_body_bytes_max=100)
