@@ -1,6 +1,7 @@
 """Connections to Postgres with every option written out, and the loader of `.sql` files."""
 
 from collections.abc import Mapping
+from datetime import date
 from functools import cache
 from importlib.resources import files
 from types import MappingProxyType
@@ -34,6 +35,7 @@ async def make_pool(
         dsn,
         min_size=1,
         max_size=connections_max,
+        init=_keep_the_first_day,
         timeout=CONNECT_TIMEOUT_SECONDS,
         # A connection that was idle this long is closed, so that a pool shrinks again after a burst.
         max_inactive_connection_lifetime=300.0,
@@ -48,6 +50,20 @@ async def make_pool(
             "timezone": "UTC",
             **options,
         },
+    )
+
+
+_DAYS_TO_2000 = date(2000, 1, 1).toordinal()
+
+
+async def _keep_the_first_day(connection: asyncpg.Connection) -> None:
+    """Write 0001-01-01 as itself. asyncpg takes `date.min` for `-infinity`, which is another day and partition."""
+    await connection.set_type_codec(
+        "date",
+        schema="pg_catalog",
+        format="tuple",
+        encoder=lambda day: (day.toordinal() - _DAYS_TO_2000,),
+        decoder=lambda days: date.fromordinal(days[0] + _DAYS_TO_2000),
     )
 
 

@@ -15,7 +15,14 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 class StageSettings(BaseSettings):
     """Base of every settings model: frozen, and a blank variable is an error rather than a default."""
 
-    model_config = SettingsConfigDict(frozen=True, env_ignore_empty=False, populate_by_name=True)
+    model_config = SettingsConfigDict(
+        frozen=True,
+        env_ignore_empty=False,
+        # Code gives values by the field's name. The environment must not: HOME would be `home`. It only knows the
+        # aliases, because no shell can set a variable with this prefix.
+        populate_by_name=True,
+        env_prefix="by.name.only.",
+    )
 
     @field_validator("*", mode="before")
     @classmethod

@@ -187,7 +187,10 @@ CREATE TABLE sessions (
     CONSTRAINT sessions_pk PRIMARY KEY (project_id, session_key)
 ) WITH (fillfactor = 80);
 
--- The newest sessions of a project.
+-- The newest sessions of a project by their events, of whatever kind.
+CREATE INDEX sessions_by_first_event ON sessions (project_id, first_event_at DESC, session_key DESC);
+
+-- The newest sessions of a project by their requests.
 CREATE INDEX sessions_by_first_request ON sessions (project_id, first_request_at DESC, session_id) WHERE first_request_at IS NOT NULL;
 
 -- One row per session and normalised path that has events of its own; the inner nodes of the tree are derived when read.
