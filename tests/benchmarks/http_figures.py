@@ -1,0 +1,101 @@
+"""The doors against what the same machine does without them: an empty handler, and a bare producer."""
+
+from infra.topics import EVENTS
+from tests.benchmarks.bare_producer import ProducerJob
+from tests.benchmarks.figures import Ceiling, Figure
+from tests.benchmarks.ground import Ground
+from tests.benchmarks.load import LoadJob
+from tests.benchmarks.plan import Plan, Reporter, alternate
+
+EVENT_BYTES = 1024
+SINGLE_CONNECTIONS = 256
+SINGLE_FLOOR = 0.40
+BATCH_EVENTS = 100
+BATCH_CONNECTIONS = 8
+"""Also the batches that the bare producer has in flight."""
+BATCH_FLOOR = 0.25
+
+
+async def http_single(ground: Ground, plan: Plan, reporter: Reporter) -> list[Figure]:
+    """Requests per second with one event each, from many connections, beside an empty Starlette handler."""
+    async with ground.empty_handler() as empty_port, ground.service("ingest", "INGEST_PORT") as (port, _):
+
+        def job(at: int, expected: str) -> LoadJob:
+            return LoadJob(
+                port=at,
+                key=ground.key,
+                connections=SINGLE_CONNECTIONS,
+                event_bytes=EVENT_BYTES,
+                seconds=plan.http_seconds,
+                warm_up_seconds=plan.warm_up_seconds,
+                expected=expected,
+            )
+
+        async def ceiling() -> float:
+            return (await ground.load(job(empty_port, ""))).requests_per_second
+
+        async def ours() -> float:
+            rate = (await ground.load(job(port, '"accepted":1,'))).requests_per_second
+            await ground.empty_topic(EVENTS)
+            return rate
+
+        ceiling_runs, our_runs = await alternate(plan, reporter, ceiling, ours)
+    return [
+        Figure(
+            name="http_single",
+            title="One event a request, 256 connections, 1 KB events",
+            unit="requests/s",
+            runs=our_runs,
+            ceiling=Ceiling("an empty Starlette handler on the same server", ceiling_runs),
+            floor=SINGLE_FLOOR,
+            details={"connections": SINGLE_CONNECTIONS, "event_bytes": EVENT_BYTES},
+        )
+    ]
+
+
+async def http_batch_100(ground: Ground, plan: Plan, reporter: Reporter) -> list[Figure]:
+    """Events per second in arrays of 100, beside a bare producer of the same events to the same topic."""
+    async with ground.service("ingest", "INGEST_PORT") as (port, _):
+        load = LoadJob(
+            port=port,
+            key=ground.key,
+            connections=BATCH_CONNECTIONS,
+            event_bytes=EVENT_BYTES,
+            events_per_request=BATCH_EVENTS,
+            seconds=plan.http_seconds,
+            warm_up_seconds=plan.warm_up_seconds,
+            expected=f'"accepted":{BATCH_EVENTS},',
+        )
+        bare = ProducerJob(
+            servers=ground.servers,
+            topic=EVENTS.name,
+            partitions=EVENTS.partitions,
+            batches_in_flight=BATCH_CONNECTIONS,
+            events_per_batch=BATCH_EVENTS,
+            event_bytes=EVENT_BYTES,
+            seconds=plan.http_seconds,
+            warm_up_seconds=plan.warm_up_seconds,
+        )
+
+        async def ceiling() -> float:
+            rate = (await ground.produce(bare)).events_per_second
+            await ground.empty_topic(EVENTS)
+            return rate
+
+        async def ours() -> float:
+            rate = (await ground.load(load)).events_per_second
+            await ground.empty_topic(EVENTS)
+            return rate
+
+        ceiling_runs, our_runs = await alternate(plan, reporter, ceiling, ours)
+    return [
+        Figure(
+            name="http_batch_100",
+            title="Arrays of 100 events, 8 connections, 1 KB events",
+            unit="events/s",
+            runs=our_runs,
+            ceiling=Ceiling("a bare aiokafka loop of send_batch", ceiling_runs),
+            floor=BATCH_FLOOR,
+            details={"connections": BATCH_CONNECTIONS, "event_bytes": EVENT_BYTES, "events_per_request": BATCH_EVENTS},
+        )
+    ]
