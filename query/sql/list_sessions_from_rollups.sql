@@ -43,7 +43,7 @@ WITH figures AS (
        AND r.started_at < coalesce($3::timestamptz, 'infinity')
        -- A start far from its receipt lies in the partition of the first day, whatever its own day is. The driver
        -- writes that day, Python's least, as -infinity.
-       AND (r.day BETWEEN coalesce($4::date, '-infinity') AND coalesce($5::date, 'infinity') OR r.day <= '0001-01-01')
+       AND (r.day BETWEEN coalesce($4::date, '-infinity') AND coalesce($5::date, 'infinity') OR r.day = '0001-01-01')
      ) m
      WHERE s.project_id = $1
        AND s.first_request_at < coalesce($3::timestamptz, 'infinity')
