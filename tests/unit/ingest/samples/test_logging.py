@@ -1,11 +1,6 @@
 """How the samples behave against services that answer, refuse, or are away: a scripted HTTP server on this machine."""
 
-import json
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
+from contextlib import closing
 
 import pytest
 
@@ -16,52 +11,14 @@ from ingest.samples.logs import log_session
 from ingest.samples.sessions import make_sessions
 from ingest.samples.table import await_sessions, make_table
 from tests.services import free_ports
+from tests.unit.ingest.samples.scripted_server import Answer, served
 from tests.unit.ingest.samples.test_sessions import NOW
-
-Answer = tuple[int, object]
-Script = Callable[[str, str, Any], Answer]
-
-
-@contextmanager
-def served(script: Script) -> Iterator[str]:
-    """The address of a server that answers what `script` says for method, path and body."""
-
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
-        def do_GET(self) -> None:
-            self._answer(None)
-
-        def do_POST(self) -> None:
-            self._answer(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
-
-        def _answer(self, body: Any) -> None:
-            status, content = script(self.command, self.path, body)
-            text = json.dumps(content).encode()
-            self.send_response(status)
-            self.send_header("Content-Length", str(len(text)))
-            self.send_header("Retry-After", "0")
-            self.end_headers()
-            self.wfile.write(text)
-
-        def log_message(self, *_: Any) -> None:
-            """Say nothing."""
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        server.daemon_threads = True
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{server.server_port}"
-        finally:
-            server.shutdown()
-            thread.join()
 
 
 def test_a_service_that_is_busy_is_asked_again() -> None:
     answers: list[Answer] = [(200, "ok"), (503, {"error": "Event not stored, try again"})]
 
-    with served(lambda *_: answers.pop()) as url, closing(HttpClient(url, "key")) as client:
+    with served(lambda *_: answers.pop(), {"Retry-After": "0"}) as url, closing(HttpClient(url, "key")) as client:
         assert client.post("/v1/events", []) == '"ok"'
     assert answers == []
 
