@@ -35,7 +35,7 @@ async def make_pool(
         dsn,
         min_size=1,
         max_size=connections_max,
-        init=_keep_the_first_day,
+        init=keep_the_first_day,
         timeout=CONNECT_TIMEOUT_SECONDS,
         # A connection that was idle this long is closed, so that a pool shrinks again after a burst.
         max_inactive_connection_lifetime=300.0,
@@ -56,7 +56,7 @@ async def make_pool(
 _DAYS_TO_2000 = date(2000, 1, 1).toordinal()
 
 
-async def _keep_the_first_day(connection: asyncpg.Connection) -> None:
+async def keep_the_first_day(connection: asyncpg.Connection) -> None:
     """Write 0001-01-01 as itself. asyncpg takes `date.min` for `-infinity`, which is another day and partition."""
     await connection.set_type_codec(
         "date",

@@ -10,6 +10,7 @@ import asyncpg
 import msgspec
 import orjson
 
+from infra.postgres import keep_the_first_day
 from ingest.event import Event, start_day
 from processors.session import PathFold, SessionFold, normalise_path, text_key
 
@@ -99,6 +100,7 @@ async def store_events(
     events = list(events)
     sessions: dict[tuple[int, str], SessionFold] = {}
     paths: dict[tuple[int, str, str], PathFold] = {}
+    await keep_the_first_day(connection)
     days = {start_day(one.started_at, one.received_at) for one in events}
     for day in days:
         await connection.execute("SELECT ensure_day($1)", day)
