@@ -122,4 +122,6 @@ def make_worker(servers: str, topic: str, dsn: str, settings: ProcessorSettings,
         web_enabled=False,
         autodiscover=False,
     )
-    return Worker(app, HotPath(servers, topic, dsn, settings), override_logging=False, redirect_stdouts=False, quiet=True)
+    return Worker(
+        app, HotPath(servers, topic, dsn, settings), override_logging=False, redirect_stdouts=False, quiet=True
+    )
