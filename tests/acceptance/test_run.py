@@ -19,8 +19,8 @@ from tests.services import free_ports
 READY_SECONDS = 120.0
 STOP_SECONDS = 10.0
 SECOND_START_SECONDS = 20.0
-"""Shows that nothing is fetched, formatted or migrated again. The promise is 6 s on an idle machine, which a machine that
-runs tests is not: 4 to 5 s were measured on two cores, 8 with three other suites beside it."""
+"""Shows that nothing is fetched, formatted or migrated again. The promise is 6 s on an idle machine; one that
+runs tests is not idle: 4 to 5 s were measured on two cores, 8 with three other suites beside it."""
 
 
 @pytest.fixture
