@@ -91,7 +91,7 @@ def _anthropic_message(step: ModelCall, asked: int, answered: int, dice: Random)
         "usage": {
             "input_tokens": asked + (0 if step.cached else step.context_tokens),
             "output_tokens": answered,
-            "cache_read_input_tokens": 1,
+            "cache_read_input_tokens": step.context_tokens if step.cached else 0,
             "cache_creation_input_tokens": 0,
         },
     }

@@ -10,6 +10,7 @@ from ingest.decode.native import check_event, decode_event, parse_event
 from ingest.event import NO_BODY, SCHEMA_VERSION, Event, Record, to_us, uuid_time_us
 from ingest.samples.logs import helicone_body, helicone_headers, helicone_route, native_event
 from ingest.samples.sessions import Call, SampleSession, make_sessions
+from ingest.samples.steps import ModelCall
 
 NOW = datetime(2024, 3, 1, 12, 0, 0, 123_456, tzinfo=UTC)
 NAMES = {"Code Generation Assistant", "Pull Request Review", "API Documentation Generator", "Customer Support"}
@@ -114,6 +115,8 @@ def test_both_protocols_say_the_same(session: SampleSession) -> None:
         assert facts(native) == facts(helicone)
         assert native.properties.items() <= helicone.properties.items()
         assert (native.prompt_tokens > 0) == (call.first_token_ms is not None)
+        if isinstance(call.step, ModelCall) and call.step.status < 400:
+            assert native.cache_read_tokens == (call.step.context_tokens if call.step.cached else 0)
 
 
 def facts(event: Event) -> tuple[object, ...]:
