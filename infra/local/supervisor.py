@@ -21,7 +21,7 @@ from infra.local.record import ProcessRecord, RunRecord, own_record
 
 log = structlog.get_logger()
 
-SERVICE_STOP_SECONDS = 5.0
+SERVICE_STOP_SECONDS = 4.0
 """For open requests and the batch in work to end. With the engines' own limits a whole stop stays below ten."""
 
 SCALE_DOWN_SECONDS = 30.0
