@@ -1,6 +1,7 @@
-"""`python -m tests.benchmarks`: measure everything, print a table, commit-ready figures in docs/benchmarks."""
+"""`python -m tests.benchmarks`: measure everything, print a table, write docs/benchmarks/latest.json."""
 
 import asyncio
+import logging
 import signal
 import sys
 from collections.abc import Awaitable, Callable
@@ -49,6 +50,8 @@ def main(
     console = Console()
     if not console.is_terminal:
         console = Console(width=LOG_COLUMNS)
+    # What a client library retries is not a figure.
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     plan = Plan.quick() if quick else Plan.full(runs)
     try:
