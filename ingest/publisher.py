@@ -27,7 +27,7 @@ RECORD_OVERHEAD_BYTES = 128
 SEND_ATTEMPTS_MAX = 2
 """A batch whose producer broke is sent once more by a new one; copies are one event downstream."""
 
-RESTART_INTERVAL_SECONDS = 0.5
+RESTART_INTERVAL_SECONDS = 0.2
 """Between two attempts to reach a broker that is away."""
 
 

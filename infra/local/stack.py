@@ -115,16 +115,14 @@ class Start:
         self.supervisor.begin()
         self.console.print("starting " + (" and ".join(e.kind.name for e in self.supervisor.engines) or "the services"))
         try:
-            # Side by side: Postgres and what needs only it are up before Kafka is.
+            # Side by side: Postgres, and what needs only it or waits for Kafka by itself, are up before Kafka is.
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._start_kafka())
                 database = group.create_task(self._start_postgres())
         except ExceptionGroup as faults:
             raise faults.exceptions[0] from None
         key, is_empty = database.result()
-        counts = wanted_counts(home)
-        for name in ("ingest", "processors"):
-            await self.supervisor.scale(self.services[name], counts[name])
+        await self.supervisor.scale(self.services["processors"], wanted_counts(home)["processors"])
         await _await_services(self.settings.local)
         ingest_url, query_url = (f"http://127.0.0.1:{port}" for _, _, port in _ports(self.settings.local))
         if is_empty:
@@ -158,6 +156,7 @@ class Start:
             raise LocalEngineError(f"Postgres does not answer ({exc}): check PATHLINE_POSTGRES") from exc
         for name in applied:
             self.console.print(f"migration {name} applied")
+        await self.supervisor.scale(self.services["ingest"], wanted_counts(self.settings.local.home)["ingest"])
         await self.supervisor.scale(self.services["query"], 1)
         return first
 
