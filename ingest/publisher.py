@@ -34,13 +34,6 @@ RESTART_INTERVAL_SECONDS = 0.2
 class Publisher(Protocol):
     """Where the doors put records."""
 
-    def ensure_room(self, body_bytes: int) -> None:
-        """Refuse a body before it is read when it could not be taken.
-
-        Raises:
-            Overloaded: the bytes in flight would exceed their budget.
-        """
-
     async def publish(self, records: list[tuple[bytes, bytes]]) -> list[PublishError | None]:
         """Publish `(key, value)` records and return one outcome each, in order: None means durable.
 
@@ -159,11 +152,6 @@ class KafkaPublisher:
         if self._producer is not None:
             await _close(self._producer)
 
-    def ensure_room(self, body_bytes: int) -> None:
-        """See `Publisher.ensure_room`."""
-        if self.in_flight_bytes + body_bytes > self._in_flight_bytes_max:
-            raise Overloaded
-
     async def publish_one(self, key: bytes, value: bytes) -> PublishError | None:
         """See `Publisher.publish_one`."""
         return (await self.publish([(key, value)]))[0]
@@ -172,7 +160,9 @@ class KafkaPublisher:
         """See `Publisher.publish`."""
         if not records:
             return []
-        self.ensure_room(sum(len(value) for _, value in records) + len(records) * RECORD_OVERHEAD_BYTES)
+        size = sum(len(value) for _, value in records) + len(records) * RECORD_OVERHEAD_BYTES
+        if self.in_flight_bytes + size > self._in_flight_bytes_max:
+            raise Overloaded
         delivery = _Delivery(len(records), self._loop.create_future())
         lanes = self._lanes
         for index, (key, value) in enumerate(records):

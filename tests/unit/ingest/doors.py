@@ -41,12 +41,9 @@ class FakePublisher:
     faults: list[PublishError | None] = field(default_factory=list)
     refusal: Exception | None = None
 
-    def ensure_room(self, body_bytes: int) -> None:
+    async def publish(self, records: list[tuple[bytes, bytes]]) -> list[PublishError | None]:
         if self.refusal is not None:
             raise self.refusal
-
-    async def publish(self, records: list[tuple[bytes, bytes]]) -> list[PublishError | None]:
-        self.ensure_room(0)
         outcomes = [self.faults.pop(0) if self.faults else None for _ in records]
         self.published += [record for record, fault in zip(records, outcomes, strict=True) if fault is None]
         return outcomes
