@@ -16,7 +16,7 @@ from tests.benchmarks.figures import Figure
 from tests.benchmarks.ground import Ground, MeasurementFailed, prepared_ground
 from tests.benchmarks.http_figures import http_batch_100, http_single
 from tests.benchmarks.plan import Plan, Reporter
-from tests.benchmarks.report import show, write
+from tests.benchmarks.report import code_version, show, write
 
 SECONDS_MAX = 1_200.0
 """A bench that takes longer hangs."""
@@ -54,6 +54,7 @@ def main(
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     plan = Plan.quick() if quick else Plan.full(runs)
+    commit = code_version()
     try:
         figures = asyncio.run(_measure([only] if only else list(MEASURES), plan, Reporter(console)))
     except MeasurementFailed as fault:
@@ -61,7 +62,7 @@ def main(
         raise typer.Exit(1) from fault
     show(figures, console)
     if not quick and not only:
-        console.print(f"written to {write(figures)}")
+        console.print(f"written to {write(figures, commit)}")
     if not quick and any(figure.holds is False for figure in figures):
         raise typer.Exit(1)
 

@@ -24,6 +24,7 @@ HISTORY = FOLDER / "history.jsonl"
 LIBRARIES = ("aiokafka", "asyncpg", "httptools", "msgspec", "starlette", "uvicorn", "uvloop")
 CODE = ("infra", "ingest", "processors", "query", "tests/benchmarks")
 """What a figure depends on: with changes in here it belongs to no commit."""
+CHANGED = "-changed"
 
 
 def show(figures: Sequence[Figure], console: Console) -> None:
@@ -42,10 +43,14 @@ def show(figures: Sequence[Figure], console: Console) -> None:
     console.print(table)
 
 
-def write(figures: Sequence[Figure]) -> Path:
-    """Replace the latest figures and add one line to the history; return the file of the latest."""
+def write(figures: Sequence[Figure], commit_before: str) -> Path:
+    """Replace the latest figures and add one line to the history; return the file of the latest.
+
+    `commit_before` is what `code_version` said before the first run: code that changed since belongs to no commit.
+    """
     FOLDER.mkdir(parents=True, exist_ok=True)
-    circumstances = describe()
+    commit = commit_before if code_version() == commit_before else _changed(commit_before)
+    circumstances = describe(commit)
     report = {**circumstances, "figures": {figure.name: figure.as_json() for figure in figures}}
     LATEST.write_text(json.dumps(report, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     line = {
@@ -59,11 +64,11 @@ def write(figures: Sequence[Figure]) -> Path:
     return LATEST.relative_to(ROOT)
 
 
-def describe() -> dict[str, object]:
+def describe(commit: str) -> dict[str, object]:
     """Commit, machine and versions."""
     return {
         "date": datetime.now(UTC).strftime("%Y-%m-%dT%H:%MZ"),
-        "commit": _commit(),
+        "commit": commit,
         "seed": SEED,
         "machine": {
             "cores": psutil.cpu_count(),
@@ -80,9 +85,14 @@ def describe() -> dict[str, object]:
     }
 
 
-def _commit() -> str:
-    commit = _git("rev-parse", "--short=12", "HEAD")
-    return f"{commit}-changed" if _git("status", "--porcelain", "--", *CODE) else commit
+def code_version() -> str:
+    """The last commit that touched what a figure depends on, marked when there are changes on top of it."""
+    commit = _git("log", "-1", "--format=%h", "--abbrev=12", "--", *CODE)
+    return _changed(commit) if _git("status", "--porcelain", "--", *CODE) else commit
+
+
+def _changed(commit: str) -> str:
+    return commit if commit.endswith(CHANGED) else commit + CHANGED
 
 
 def _git(*arguments: str) -> str:
