@@ -38,7 +38,7 @@ READY_SECONDS_MAX = 30.0
 STOP_SECONDS = 10.0
 SPARE_SECONDS = 30.0
 """What a generator may take beyond its own plan before it is killed."""
-EMPTY_TABLES = "TRUNCATE requests, records, sessions, session_paths, dead_letters, offsets"
+EMPTY_EVENTS = "TRUNCATE requests, records, sessions, session_paths, dead_letters"
 
 
 class MeasurementFailed(Exception):
@@ -123,10 +123,15 @@ class Ground:
         finally:
             await admin.close()
 
-    async def empty_tables(self, connection: asyncpg.Connection) -> None:
-        """Nothing stored, and nothing left to be written from before."""
-        await connection.execute(EMPTY_TABLES)
+    async def empty_events(self, connection: asyncpg.Connection) -> None:
+        """No event stored and no write left over; an idle worker goes on from its offsets."""
+        await connection.execute(EMPTY_EVENTS)
         await connection.execute("CHECKPOINT")
+
+    async def empty_tables(self, connection: asyncpg.Connection) -> None:
+        """`empty_events`, and no offsets: only while no worker runs."""
+        await connection.execute("TRUNCATE offsets")
+        await self.empty_events(connection)
 
 
 @asynccontextmanager
