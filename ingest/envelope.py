@@ -4,6 +4,7 @@ The checks are those of `ingest.decode`, which meet the record again in the proc
 """
 
 from collections.abc import Mapping
+from typing import cast
 
 import msgspec
 
@@ -48,13 +49,10 @@ def native_envelope(text: bytes | msgspec.Raw, sender: Credential, received_at_u
     event = native.parse_event(text)
     request, response = event.request, event.response
     event.request = event.response = NO_BODY
-    content = _encoder.encode(event)
-    if _NUL_ESCAPE in content:
-        content = without_nul(content)
-        event = native.parse_event(content)
+    if _NUL_ESCAPE in bytes(text):
+        event = native.parse_event(without_nul(_encoder.encode(event)))
     event_id = _native_id(event.event_id, received_at_us)
-    native.check_event(event, event_id, received_at_us, len(content))
-    return _sealed(
+    value = encode_record(
         Record(
             SCHEMA_VERSION,
             "native",
@@ -62,13 +60,17 @@ def native_envelope(text: bytes | msgspec.Raw, sender: Credential, received_at_u
             sender.settings_version,
             event_id,
             received_at_us,
-            msgspec.Raw(content),
+            # The event's own fields are encoded with the record, in one pass.
+            cast(msgspec.Raw, event),
             event.session_id or None,
             {},
             request,
             response,
         )
     )
+    content_bytes = len(value) - memoryview(request).nbytes - memoryview(response).nbytes
+    native.check_event(event, event_id, received_at_us, content_bytes)
+    return Envelope(event_id, routing_key(sender.project_id, event.session_id, event_id), value)
 
 
 def end_envelope(session_id: str, text: bytes | msgspec.Raw, sender: Credential, received_at_us: int) -> Envelope:

@@ -210,6 +210,8 @@ _GREGORIAN_TO_UNIX_TICKS = 0x01B21DD213814000
 
 def parse_uuid(text: str) -> str | None:
     """The UUID in lower case if `text` is one of version 1 to 8 in its 36-character form (RFC 9562), else None."""
+    if _UUID.fullmatch(text):
+        return text
     lowered = text.lower()
     return lowered if _UUID.fullmatch(lowered) else None
 

@@ -77,10 +77,6 @@ class _Batch:
         self.settled = False
         self.expiry: asyncio.TimerHandle | None = None
 
-    def add(self, key: bytes, value: bytes, delivery: _Delivery, index: int) -> None:
-        self.entries.append((key, value, delivery, index))
-        self.body_bytes += len(value) + RECORD_OVERHEAD_BYTES
-
     def settle(self, outcome: PublishError | None) -> None:
         """Tell every waiter, once; a late acknowledgement after the time limit tells nobody."""
         if self.settled:
@@ -179,7 +175,8 @@ class KafkaPublisher:
         if batch is None or batch.attempts or batch.settled or batch.body_bytes + size > self._batch_bytes_max:
             batch = self._enqueue(lane, _Batch())
         self.in_flight_bytes += size
-        batch.add(key, value, delivery, index)
+        batch.body_bytes += size
+        batch.entries.append((key, value, delivery, index))
 
     def _enqueue(self, lane: _Lane, batch: _Batch) -> _Batch:
         batch.expiry = self._loop.call_later(self._ack_timeout_seconds, self._expire, lane, batch)
@@ -240,8 +237,8 @@ class KafkaPublisher:
         for entries in parts:
             again = _Batch()
             again.attempts = batch.attempts
-            for entry in entries:
-                again.add(*entry)
+            again.entries = entries
+            again.body_bytes = sum(len(value) + RECORD_OVERHEAD_BYTES for _, value, _, _ in entries)
             self.in_flight_bytes += again.body_bytes
             self._enqueue(lane, again)
 

@@ -1,6 +1,6 @@
 """Native events (spec: native.md): what a client may send, the checks, and what it decodes to. Pure."""
 
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 from asyncpg.pgproto.pgproto import UUID as PostgresUUID
@@ -19,6 +19,7 @@ from ingest.decode.usage import native_tokens, set_tokens
 from ingest.event import (
     COST_NANOUSD_MAX,
     NO_BODY,
+    PROPERTY_NAME_BYTES_MAX,
     REQUEST_KINDS,
     TEXT_BYTES_MAX,
     Event,
@@ -138,7 +139,8 @@ def check_event(event: NativeEvent, event_id: str, received_at_us: int, content_
         raise InvalidEvent(f"Invalid kind: '{event.kind[:64]}' is none of {kinds}", code="invalid_kind")
     if event.status is not None:
         check_status(event.status)
-    _check_amounts(event)
+    if event.time_to_first_token_ms is not None or event.cost_usd is not None or event.cost_nanousd is not None:
+        _check_amounts(event)
     start_us, end_us = _times(event, event_id, received_at_us)
     properties = _properties(event.properties)
     return Checked(start_us, end_us, properties)
@@ -293,11 +295,10 @@ def _time(name: str, value: float | str, received_at_us: int) -> int:
         us = native_us(value)
     except NotATime as fault:
         raise InvalidEvent(f"Invalid {name}: {fault}", code="invalid_time") from fault
-    if us < 0:
-        raise InvalidEvent(f"Invalid {name}: it is before 1970", code="invalid_time")
-    if us > received_at_us + FUTURE_MAX_US:
-        raise InvalidEvent(f"Invalid {name}: it is in the future", code="invalid_time")
-    return us
+    if 0 <= us <= received_at_us + FUTURE_MAX_US:
+        return us
+    reason = "it is before 1970" if us < 0 else "it is in the future"
+    raise InvalidEvent(f"Invalid {name}: {reason}", code="invalid_time")
 
 
 def _properties(text: msgspec.Raw) -> dict[str, str]:
@@ -311,13 +312,14 @@ def _properties(text: msgspec.Raw) -> dict[str, str]:
         raise InvalidEvent(f"Invalid properties: {reason}", code="invalid_type") from fault
     if not found:
         return {}
-    properties: dict[str, str] = {}
-    for name, value in found.items():
+    properties = cast(dict[str, str], found)
+    for value in found.values():
         if type(value) is not str:
             properties = _spelled(text)
             break
-        properties[name] = value
-    check_properties(properties)
+    # JSON text is never shorter than what it spells: in so small an object nothing can be over its limit.
+    if memoryview(text).nbytes > PROPERTY_NAME_BYTES_MAX:
+        check_properties(properties)
     return properties
 
 
