@@ -28,7 +28,7 @@ _EMPTY_OBJECT = msgspec.Raw(b"{}")
 _EMPTY_STRING = msgspec.Raw(b'""')
 _QUOTE, _NULL = b'"n'
 _OMIT = "true"
-_NUL_ESCAPE = rb"\u0000"
+NUL_ESCAPE = rb"\u0000"
 _encoder = msgspec.json.Encoder()
 
 
@@ -47,10 +47,22 @@ def native_envelope(text: bytes | msgspec.Raw, sender: Credential, received_at_u
         InvalidEvent: the event breaks a rule.
     """
     event = native.parse_event(text)
+    if NUL_ESCAPE in bytes(text):
+        request, response = event.request, event.response
+        event.request = event.response = NO_BODY
+        event = native.parse_event(without_nul(_encoder.encode(event)))
+        event.request, event.response = request, response
+    return envelope_of(event, sender, received_at_us)
+
+
+def envelope_of(event: native.NativeEvent, sender: Credential, received_at_us: int) -> Envelope:
+    """The record of a parsed event whose own fields hold no U+0000; takes its bodies out of it.
+
+    Raises:
+        InvalidEvent: the event breaks a rule.
+    """
     request, response = event.request, event.response
     event.request = event.response = NO_BODY
-    if _NUL_ESCAPE in bytes(text):
-        event = native.parse_event(without_nul(_encoder.encode(event)))
     event_id = _native_id(event.event_id, received_at_us)
     value = encode_record(
         Record(
@@ -112,7 +124,7 @@ def helicone_envelope(
     log.provider_request.json = NO_BODY
     log.provider_request.meta = _meaningful(log.provider_request.meta)
     content = _encoder.encode(log)
-    if _NUL_ESCAPE in content:
+    if NUL_ESCAPE in content:
         content = without_nul(content)
         log = helicone.parse_log(content)
     kept = {name: without_secret(name, value) for name, value in headers.items() if has_meaning(name)}

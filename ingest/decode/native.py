@@ -1,6 +1,6 @@
 """Native events (spec: native.md): what a client may send, the checks, and what it decodes to. Pure."""
 
-from typing import Any, cast
+from typing import Any
 
 import msgspec
 from asyncpg.pgproto.pgproto import UUID as PostgresUUID
@@ -14,13 +14,15 @@ from ingest.decode.limits import (
     check_status,
     check_text,
 )
-from ingest.decode.times import NotATime, native_us, number_us
+from ingest.decode.times import NotATime, iso_us, number_us
 from ingest.decode.usage import native_tokens, set_tokens
 from ingest.event import (
     COST_NANOUSD_MAX,
     NO_BODY,
     PROPERTY_NAME_BYTES_MAX,
     REQUEST_KINDS,
+    STATUS_MAX,
+    STATUS_MIN,
     TEXT_BYTES_MAX,
     Event,
     InvalidEvent,
@@ -99,8 +101,10 @@ _SHORT_TEXTS = (
     "parent_span_id",
 )
 _event_decoder = msgspec.json.Decoder(NativeEvent)
+_array_decoder = msgspec.json.Decoder(list[NativeEvent])
 _end_decoder = msgspec.json.Decoder(SessionEnd)
 _any_decoder = msgspec.json.Decoder(Any)
+_text_properties_decoder = msgspec.json.Decoder(dict[str, str])
 _properties_decoder = msgspec.json.Decoder(dict[str, str | int | float | bool | None] | None)
 _raw_properties_decoder = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
@@ -115,6 +119,14 @@ def parse_event(text: bytes | msgspec.Raw) -> NativeEvent:
         return _event_decoder.decode(text)
     except UNREADABLE as fault:
         raise refusal(fault) from fault
+
+
+def parse_array(text: bytes) -> list[NativeEvent] | None:
+    """Read an array of events at once; None when any of it is not as it should be, and each must be looked at alone."""
+    try:
+        return _array_decoder.decode(text)
+    except UNREADABLE:
+        return None
 
 
 def parse_end(text: bytes | msgspec.Raw) -> SessionEnd:
@@ -137,7 +149,7 @@ def check_event(event: NativeEvent, event_id: str, received_at_us: int, content_
     if event.kind is not None and event.kind not in KINDS:
         kinds = ", ".join(sorted(KINDS))
         raise InvalidEvent(f"Invalid kind: '{event.kind[:64]}' is none of {kinds}", code="invalid_kind")
-    if event.status is not None:
+    if event.status is not None and not STATUS_MIN <= event.status <= STATUS_MAX:
         check_status(event.status)
     if event.time_to_first_token_ms is not None or event.cost_usd is not None or event.cost_nanousd is not None:
         _check_amounts(event)
@@ -291,10 +303,13 @@ def _times(event: NativeEvent, event_id: str, received_at_us: int) -> tuple[int,
 
 
 def _time(name: str, value: float | str, received_at_us: int) -> int:
-    try:
-        us = native_us(value)
-    except NotATime as fault:
-        raise InvalidEvent(f"Invalid {name}: {fault}", code="invalid_time") from fault
+    if isinstance(value, str):
+        try:
+            us = iso_us(value, zone_required=True)
+        except NotATime as fault:
+            raise InvalidEvent(f"Invalid {name}: {fault}", code="invalid_time") from fault
+    else:
+        us = number_us(value, 1_000_000)
     if 0 <= us <= received_at_us + FUTURE_MAX_US:
         return us
     reason = "it is before 1970" if us < 0 else "it is in the future"
@@ -306,17 +321,9 @@ def _properties(text: msgspec.Raw) -> dict[str, str]:
     if text is NO_BODY:
         return {}
     try:
-        found = _properties_decoder.decode(text)
-    except UNREADABLE as fault:
-        reason = "expected an object of strings, numbers and booleans"
-        raise InvalidEvent(f"Invalid properties: {reason}", code="invalid_type") from fault
-    if not found:
-        return {}
-    properties = cast(dict[str, str], found)
-    for value in found.values():
-        if type(value) is not str:
-            properties = _spelled(text)
-            break
+        properties = _text_properties_decoder.decode(text)
+    except UNREADABLE:
+        properties = _spelled(text)
     # JSON text is never shorter than what it spells: in so small an object nothing can be over its limit.
     if memoryview(text).nbytes > PROPERTY_NAME_BYTES_MAX:
         check_properties(properties)
@@ -325,6 +332,12 @@ def _properties(text: msgspec.Raw) -> dict[str, str]:
 
 def _spelled(text: msgspec.Raw) -> dict[str, str]:
     """The slow way, for properties that are not all strings: numbers keep the digits that were sent."""
+    try:
+        if not _properties_decoder.decode(text):
+            return {}
+    except UNREADABLE as fault:
+        reason = "expected an object of strings, numbers and booleans"
+        raise InvalidEvent(f"Invalid properties: {reason}", code="invalid_type") from fault
     properties = {}
     for name, raw in _raw_properties_decoder.decode(text).items():
         spelling = bytes(raw).decode()

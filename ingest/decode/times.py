@@ -57,17 +57,6 @@ def iso_us(text: str, *, zone_required: bool) -> int:
     return to_us(moment)
 
 
-def native_us(value: float | str) -> int:
-    """A native time: ISO 8601 with zone, or a number of Unix seconds.
-
-    Raises:
-        NotATime: neither.
-    """
-    if isinstance(value, str):
-        return iso_us(value, zone_required=True)
-    return number_us(value, 1_000_000)
-
-
 def text_us(text: str) -> int:
     """A time that Helicone's clients send as text: epoch digits, or ISO 8601 that is UTC without a zone.
 

@@ -1,6 +1,7 @@
 """The native doors: `POST /v1/events` and `POST /v1/sessions/{id}/end` (spec: native.md)."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from typing import TypeVar
 from urllib.parse import unquote
 
 import msgspec
@@ -8,8 +9,9 @@ from starlette.types import Scope, Send
 
 from infra.projects import Credential
 from ingest.admission import Headers
+from ingest.decode import native
 from ingest.decode.json_faults import UNREADABLE, refusal
-from ingest.envelope import Envelope, end_envelope, native_envelope
+from ingest.envelope import NUL_ESCAPE, Envelope, end_envelope, envelope_of, native_envelope
 from ingest.errors import PayloadTooLarge, RecordTooLarge
 from ingest.event import InvalidEvent
 from ingest.json_text import readable
@@ -25,6 +27,7 @@ _NDJSON = b"application/x-ndjson"
 _batch_decoder = msgspec.json.Decoder(list[msgspec.Raw])
 _ARRAY = ord("[")
 
+Sent = TypeVar("Sent")
 Outcome = Envelope | InvalidEvent
 """Of one event of a batch: what is to be published, or why it is refused."""
 
@@ -42,7 +45,7 @@ class EventsDoor(Door):
         if text[:1] == b"{" or text.lstrip()[:1] != b"[":
             await self._take_one(native_envelope(text, sender, self.clock_us()), errors_only, send)
             return
-        await self._take_batch(_outcomes(_items(text), sender, self.clock_us()), errors_only, send)
+        await self._take_batch(_array_outcomes(text, sender, self.clock_us()), errors_only, send)
 
     async def _take_one(self, envelope: Envelope, errors_only: bool, send: Send) -> None:
         fault = await self.publisher.publish_one(envelope.key, envelope.value)
@@ -121,11 +124,22 @@ def _check_count(count: int) -> None:
         raise PayloadTooLarge(f"Too many events: at most {EVENTS_MAX} in one body")
 
 
-def _outcomes(items: Iterable[msgspec.Raw], sender: Credential, received_at_us: int) -> list[Outcome]:
+def _array_outcomes(text: bytes, sender: Credential, received_at_us: int) -> list[Outcome]:
+    """An array of events is parsed at once; only where one of them cannot be, each is parsed on its own."""
+    events = None if NUL_ESCAPE in text else native.parse_array(text)
+    if events is None:
+        return _outcomes(native_envelope, _items(text), sender, received_at_us)
+    _check_count(len(events))
+    return _outcomes(envelope_of, events, sender, received_at_us)
+
+
+def _outcomes(
+    seal: Callable[[Sent, Credential, int], Envelope], sent: Iterable[Sent], sender: Credential, received_at_us: int
+) -> list[Outcome]:
     outcomes: list[Outcome] = []
-    for item in items:
+    for one in sent:
         try:
-            outcomes.append(native_envelope(item, sender, received_at_us))
+            outcomes.append(seal(one, sender, received_at_us))
         except InvalidEvent as fault:
             outcomes.append(fault)
     return outcomes
