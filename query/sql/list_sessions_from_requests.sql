@@ -26,8 +26,7 @@ WITH matching AS (
        AND r.kind IN ('llm', 'tool', 'vector_db', 'data')
        AND r.started_at > coalesce($2::timestamptz, '-infinity')
        AND r.started_at < coalesce($3::timestamptz, 'infinity')
-       -- A start far from its receipt lies in the partition of the first day, whatever its own day is. The driver
-       -- writes that day, Python's least, as -infinity.
+       -- A start far from its receipt lies in the partition of the first day, whatever its own day is.
        AND (r.day BETWEEN coalesce($4::date, '-infinity') AND coalesce($5::date, 'infinity') OR r.day = '0001-01-01')
        AND /*{matching}*/true
      GROUP BY r.session_key

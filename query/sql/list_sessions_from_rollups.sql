@@ -41,8 +41,7 @@ WITH figures AS (
        AND r.kind IN ('llm', 'tool', 'vector_db', 'data')
        AND r.started_at > coalesce($2::timestamptz, '-infinity')
        AND r.started_at < coalesce($3::timestamptz, 'infinity')
-       -- A start far from its receipt lies in the partition of the first day, whatever its own day is. The driver
-       -- writes that day, Python's least, as -infinity.
+       -- A start far from its receipt lies in the partition of the first day, whatever its own day is.
        AND (r.day BETWEEN coalesce($4::date, '-infinity') AND coalesce($5::date, 'infinity') OR r.day = '0001-01-01')
      ) m
      WHERE s.project_id = $1
