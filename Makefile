@@ -53,7 +53,7 @@ integration: .venv/dev.stamp ## The tests of one stage against real Kafka and Po
 acceptance: .venv/dev.stamp ## The tests of the whole path
 	@$(BIN)/python -m pytest tests/acceptance
 
-faults: .venv/dev.stamp ## The long matrix of kills and outages
+faults: .venv/dev.stamp ## The kills and outages alone
 	@$(BIN)/python -m pytest tests/faults
 
 ##@ Develop

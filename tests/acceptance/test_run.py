@@ -113,6 +113,23 @@ def test_a_signal_stops_everything_within_ten_seconds(
     assert_nothing_left(before)
 
 
+def test_with_engines_that_run_already_none_is_started(
+    environment: Mapping[str, str], own_home: Path, kafka: str, blank_database: str
+) -> None:
+    elsewhere = {**environment, "PATHLINE_KAFKA": kafka, "PATHLINE_POSTGRES": blank_database}
+    try:
+        up = infra("up", elsewhere)
+        assert up.returncode == 0, up.stdout + up.stderr
+        record = read_record(own_home)
+        assert record is not None
+        assert {child.name for child in record.children} == {"ingest", "processors", "query"}
+        assert not (own_home / "kafka").exists()
+        assert not (own_home / "postgres").exists()
+        assert infra("status", elsewhere).returncode == 0
+    finally:
+        infra("down", elsewhere)
+
+
 def test_a_port_in_use_ends_the_start_with_one_line(environment: Mapping[str, str]) -> None:
     import socket
 
