@@ -255,6 +255,7 @@ class KafkaPublisher:
         self._starting = self._loop.create_task(self._connect())
 
     async def _connect(self) -> None:
+        said = ""
         while True:
             producer = make_producer(self._servers, batch_bytes_max=self._batch_bytes_max)
             try:
@@ -263,7 +264,8 @@ class KafkaPublisher:
                 await producer.partitions_for(self._topic)
                 break
             except KafkaError as fault:
-                log.warning("broker_away", fault=str(fault))
+                if said != (said := str(fault)):
+                    log.warning("broker_away", fault=said)
                 await _close(producer)
                 await asyncio.sleep(RESTART_INTERVAL_SECONDS)
         self._producer = producer

@@ -53,6 +53,9 @@ def up(settings: Settings) -> bool:
         return False
     settings.local.logs.mkdir(parents=True, exist_ok=True)
     path = settings.local.logs / "supervisor.log"
+    # What `make run` prints on the terminal stands in this file, the key too: nobody else may read it.
+    path.touch(mode=0o600)
+    path.chmod(0o600)
     with path.open("ab") as log:
         begins_at = log.tell()
         process = subprocess.Popen(

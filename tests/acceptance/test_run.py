@@ -57,7 +57,8 @@ def test_up_is_ready_twice_is_a_no_op_and_down_leaves_nothing(environment: Mappi
     assert first.returncode == 0, first.stdout + first.stderr
     key = (own_home / "api-key").read_text().strip()
     assert key in first.stdout
-    assert (own_home / "api-key").stat().st_mode & 0o777 == 0o600
+    for secret in (own_home / "api-key", own_home / "logs" / "supervisor.log"):
+        assert secret.stat().st_mode & 0o777 == 0o600
     before = processes(own_home)
 
     again = infra("up", environment)
