@@ -31,5 +31,5 @@ class IngestSettings(StageSettings):
     """How long an event waits for its acknowledgement before it is answered 503."""
     keep_alive_seconds: int = Field(75, alias="INGEST_KEEP_ALIVE_SECONDS", ge=1)
     """How long an idle connection is kept: longer than a load balancer's 60 s, so that the client closes first."""
-    stop_seconds_max: int = Field(8, alias="INGEST_STOP_SECONDS_MAX", ge=1)
+    stop_seconds_max: int = Field(8, alias="INGEST_STOP_SECONDS_MAX", ge=3)
     """How long a stop waits for requests that are being answered."""
