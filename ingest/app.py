@@ -13,7 +13,7 @@ from infra.health import Health
 from ingest.admission import KEY_IN_PATH, KEY_PREFIXES, Admission, Keys
 from ingest.publisher import Publisher
 from ingest.routes.answers import send_answer, send_http_fault
-from ingest.routes.helicone import PROVIDERS, LogDoor
+from ingest.routes.helicone import PROVIDERS, TYPED_LOG_PATH, LogDoor, TypedLogDoor
 from ingest.routes.native import EventsDoor, SessionEndDoor
 from ingest.settings import IngestSettings
 
@@ -33,9 +33,11 @@ def create_app(
     doors: dict[str, ASGIApp] = {
         "/v1/events": EventsDoor(admission, publisher, body_bytes_max=settings.native_body_bytes_max)
     }
+    log_bytes_max = settings.helicone_body_bytes_max
     for path, provider in PROVIDERS.items():
-        doors[path] = LogDoor(admission, publisher, provider=provider, body_bytes_max=settings.helicone_body_bytes_max)
-    session_end = SessionEndDoor(admission, publisher, body_bytes_max=settings.helicone_body_bytes_max)
+        doors[path] = LogDoor(admission, publisher, provider=provider, body_bytes_max=log_bytes_max)
+    doors[TYPED_LOG_PATH] = TypedLogDoor(admission, publisher, provider=None, body_bytes_max=log_bytes_max)
+    session_end = SessionEndDoor(admission, publisher, body_bytes_max=log_bytes_max)
     return Front(doors, session_end, _health_app(health, lifespan))
 
 

@@ -11,7 +11,15 @@ import msgspec
 from infra.projects import Credential
 from ingest.decode import helicone, native
 from ingest.decode.labels import first_byte
-from ingest.decode.metadata import Metadata, event_id_of, has_meaning, read_metadata, without_secret
+from ingest.decode.limits import check_text
+from ingest.decode.metadata import (
+    Metadata,
+    check_metadata,
+    event_id_of,
+    has_meaning,
+    read_metadata,
+    without_secret,
+)
 from ingest.event import (
     NO_BODY,
     SCHEMA_VERSION,
@@ -110,9 +118,11 @@ def end_envelope(session_id: str, text: bytes | msgspec.Raw, sender: Credential,
 
 
 def helicone_envelope(
-    text: bytes, headers: Mapping[str, str], provider: str, sender: Credential, received_at_us: int
+    text: bytes, headers: Mapping[str, str], provider: str | None, sender: Credential, received_at_us: int
 ) -> Envelope:
     """The record of one Helicone log; `headers` are those of the call, names lower-cased, values stripped.
+
+    `provider` is the label that the route has; None: the log names it itself.
 
     Raises:
         InvalidEvent: the log breaks a rule.
@@ -120,8 +130,9 @@ def helicone_envelope(
     log = helicone.parse_log(text)
     request = log.provider_request.json if log.provider_request.json is not NO_BODY else _EMPTY_OBJECT
     response = _take_response(log)
+    provider = provider or helicone.provider_label(log.provider)
     log.taken = None
-    log.provider_request.json = NO_BODY
+    log.provider = log.provider_request.json = NO_BODY
     log.provider_request.meta = _meaningful(log.provider_request.meta)
     content = _encoder.encode(log)
     if NUL_ESCAPE in content:
@@ -131,6 +142,8 @@ def helicone_envelope(
     metadata = read_metadata(log.provider_request.meta or {}, kept)
     event_id = event_id_of(metadata.request_id) if metadata.request_id else new_event_id(received_at_us)
     helicone.check_log(log, event_id, received_at_us)
+    check_metadata(metadata)
+    check_text("provider", provider)
     record = Record(
         SCHEMA_VERSION,
         helicone.SOURCE_PREFIX + provider,

@@ -21,7 +21,7 @@ from ingest.decode.labels import (
     response_model,
 )
 from ingest.decode.limits import FUTURE_MAX_US, TIME_TO_FIRST_TOKEN_MS_MAX, check_status, check_text
-from ingest.decode.metadata import Metadata, read_metadata
+from ingest.decode.metadata import Metadata, check_metadata, read_metadata
 from ingest.decode.streams import DecodedBody, read_chunks, read_text_body
 from ingest.decode.times import NotATime, number_us, parts_us, text_us
 from ingest.decode.usage import response_tokens, set_tokens
@@ -94,6 +94,8 @@ class Log(msgspec.Struct, rename="camel", omit_defaults=True, gc=False):
     provider_request: ProviderRequest
     provider_response: ProviderResponse
     timing: Timing | None = None
+    provider: msgspec.Raw = NO_BODY
+    """Means something only on the routes that name no provider; a record has it in its source instead."""
     response_is_text: bool = False
     """Set by the door: the record's response is the JSON string literal of `textBody`, to be read as section 7."""
     taken: Taken | None = None
@@ -111,6 +113,7 @@ class Checked(msgspec.Struct, frozen=True, gc=False):
 
 _decoder = msgspec.json.Decoder(Log)
 _any_decoder = msgspec.json.Decoder(Any)
+_PROVIDER_DEFAULT = "OPENAI"
 _ROOT_COUNTS = (
     "input_tokens",
     "prompt_token_count",
@@ -135,6 +138,16 @@ def parse_log(text: bytes | msgspec.Raw) -> Log:
     return log
 
 
+def provider_label(provider: msgspec.Raw) -> str:
+    """The label of the provider that a log names itself, of free choice; the default's when it names none."""
+    try:
+        name = None if provider is NO_BODY else _any_decoder.decode(provider)
+    except UNREADABLE:
+        name = None
+    label = name.replace("\0", "").strip().upper() if isinstance(name, str) else ""
+    return label or _PROVIDER_DEFAULT
+
+
 def check_log(log: Log, event_id: str, received_at_us: int) -> Checked:
     """Every rule for a log's own fields beside those of its metadata.
 
@@ -157,6 +170,7 @@ def decode_log(record: Record) -> Event:
     log = parse_log(record.content)
     checked = check_log(log, record.event_id, record.received_at_us)
     metadata = read_metadata(log.provider_request.meta or {}, record.headers)
+    check_metadata(metadata)
     check_text("session_id", record.session_id)
     provider = record.source.removeprefix(SOURCE_PREFIX)
     event = Event(

@@ -8,7 +8,7 @@ from ingest.decode.json_faults import UNREADABLE, refusal
 from ingest.event import InvalidEvent
 
 _MISSING = "One of the required fields is missing, providerRequest, providerResponse, or timing"
-_FALSY = (None, b"null", b"false", b"0", b'""', b"0.0", b"-0")
+FALSY = (None, b"null", b"false", b"0", b'""', b"0.0", b"-0")
 _TIME_PARTS = ("seconds", "milliseconds")
 _members_decoder = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _any_decoder = msgspec.json.Decoder(Any)
@@ -18,20 +18,26 @@ def log_refusal(text: bytes | msgspec.Raw, fault: Exception) -> InvalidEvent:
     """The first fault of a text that did not parse as a log; `fault` is what msgspec said."""
     if not isinstance(fault, msgspec.ValidationError):
         return refusal(fault)
-    body = _members(text)
+    try:
+        body = _members_decoder.decode(text)
+    except msgspec.ValidationError:
+        body = {}
+    except UNREADABLE as unreadable:
+        # A value of the wrong type came before the place where the text stops being JSON.
+        return refusal(unreadable)
     request, response = _spelling(body, "providerRequest"), _spelling(body, "providerResponse")
-    if request in _FALSY or response in _FALSY:
+    if request in FALSY or response in FALSY:
         return InvalidEvent(_MISSING, code="missing_field")
     found = (
-        _request_fault(_members(request))
-        or _response_fault(_members(response))
+        _request_fault(members(request))
+        or _response_fault(members(response))
         or _timing_fault(_spelling(body, "timing"))
     )
     return InvalidEvent(found, code="invalid_type") if found else refusal(fault)
 
 
 def _request_fault(request: dict[str, msgspec.Raw]) -> str | None:
-    if not isinstance(_value(request, "url"), str):
+    if not isinstance(value_of(request, "url"), str):
         return "Invalid providerRequest: 'url' should be a string"
     if not _is_object_or_absent(request, "meta"):
         return "Invalid providerRequest: 'meta' should be an object"
@@ -39,7 +45,7 @@ def _request_fault(request: dict[str, msgspec.Raw]) -> str | None:
 
 
 def _response_fault(response: dict[str, msgspec.Raw]) -> str | None:
-    if type(_value(response, "status")) not in (int, float):
+    if type(value_of(response, "status")) not in (int, float):
         return "Invalid providerResponse: 'status' should be a number"
     return headers_fault(response.get("headers"))
 
@@ -54,11 +60,11 @@ def headers_fault(headers: msgspec.Raw | None) -> str | None:
 def _timing_fault(text: bytes | None) -> str | None:
     if text is None or text == b"null":
         return None
-    timing = _members(text)
+    timing = members(text)
     if not timing and text != b"{}":
         return "Invalid timing structure or value type"
     for name in ("startTime", "endTime"):
-        moment = _value(timing, name)
+        moment = value_of(timing, name)
         if isinstance(moment, str):
             continue
         parts = moment if isinstance(moment, dict) else {}
@@ -73,7 +79,7 @@ def _is_object_or_absent(members: dict[str, msgspec.Raw], name: str) -> bool:
     return spelling is None or spelling == b"null" or spelling.startswith(b"{")
 
 
-def _members(text: bytes | msgspec.Raw | None) -> dict[str, msgspec.Raw]:
+def members(text: bytes | msgspec.Raw | None) -> dict[str, msgspec.Raw]:
     """An object's members unparsed; none for anything else."""
     try:
         return _members_decoder.decode(text or b"{}")
@@ -86,7 +92,7 @@ def _spelling(members: dict[str, msgspec.Raw], name: str) -> bytes | None:
     return None if raw is None else bytes(raw)
 
 
-def _value(members: dict[str, msgspec.Raw], name: str) -> Any:
+def value_of(members: dict[str, msgspec.Raw], name: str) -> Any:
     """A member's value; None when it is missing or beyond what a machine holds."""
     raw = members.get(name)
     if raw is None:

@@ -1,5 +1,6 @@
 """What a Helicone client says beside the bodies: HTTP headers and `providerRequest.meta` (ingest.md section 3)."""
 
+import re
 from collections.abc import Mapping
 from uuid import UUID, uuid5
 
@@ -32,7 +33,9 @@ _PROPERTIES = {
     "helicone-posthog-key": "Helicone-Sent-To-Posthog",
     "x-stripe-customer-id": "stripe_customer_id",
 }
-"""Stored as a property of this name when the value is neither `false` nor zero."""
+"""Stored as a property of this name; those of the cache only when the value is neither `false` nor zero."""
+_CACHE = "helicone-cache-"
+_FALSY = re.compile(r"false|[-+]?0+(\.0*)?(e[-+]?\d+)?", re.IGNORECASE | re.ASCII)
 _POSTHOG_KEY = "helicone-posthog-key"
 _SPELLINGS = {
     "helicone_session_id": "helicone-session-id",
@@ -80,11 +83,7 @@ def event_id_of(request_id: str) -> str:
 
 
 def read_metadata(meta: Mapping[str, msgspec.Raw], headers: Mapping[str, str]) -> Metadata:
-    """Merge both sources; `headers` have lower-cased names and win.
-
-    Raises:
-        InvalidEvent: a value or the number of properties is over its limit.
-    """
+    """Merge both sources; `headers` have lower-cased names and win. Nothing is checked yet."""
     found = Metadata()
     properties = {}
     for name, value in ({**_meta_texts(meta), **headers} if meta else headers).items():
@@ -93,23 +92,26 @@ def read_metadata(meta: Mapping[str, msgspec.Raw], headers: Mapping[str, str]) -
         elif name.startswith(PROPERTY_PREFIX):
             if len(name) > len(PROPERTY_PREFIX):
                 properties[name[len(PROPERTY_PREFIX) :]] = value
-        elif (property_name := _PROPERTIES.get(name)) and value not in ("false", "0"):
+        elif (property_name := _PROPERTIES.get(name)) and not (name.startswith(_CACHE) and _FALSY.fullmatch(value)):
             properties[property_name] = without_secret(name, value)
     if found.request_id and parse_uuid(found.request_id) is None:
         properties["Helicone-Request-Id"] = found.request_id
-    _check(found)
-    check_properties(properties)
     found.properties = properties
     return found
 
 
-def _check(found: Metadata) -> None:
+def check_metadata(found: Metadata) -> None:
+    """The limits of section 5. A request id that is no UUID has a property's.
+
+    Raises:
+        InvalidEvent: a value or the number of properties is over its limit.
+    """
     check_text("Helicone-Session-Id", found.session_id)
     check_text("Helicone-Session-Name", found.session_name)
     check_text("Helicone-Session-Path", found.session_path)
     check_text("Helicone-User-Id", found.user_id)
-    check_text("Helicone-Request-Id", found.request_id)
     check_text("Helicone-Model-Override", found.model_override)
+    check_properties(found.properties)
 
 
 def _meta_texts(meta: Mapping[str, msgspec.Raw]) -> dict[str, str]:

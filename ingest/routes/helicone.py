@@ -9,16 +9,25 @@ from ingest.admission import Admission, Headers
 from ingest.envelope import helicone_envelope
 from ingest.json_text import readable
 from ingest.publisher import Publisher
-from ingest.routes.answers import ANY_ORIGIN, HeaderList, send_answer
+from ingest.routes.answers import ANY_ORIGIN, HeaderList, send_answer, send_json
 from ingest.routes.door import Door, wall_clock_us
+from ingest.typed_log import typed_fault
 
 PROVIDERS = {
     "/custom/v1/log": "CUSTOM",
     "/oai/v1/log": "OPENAI",
     "/anthropic/v1/log": "ANTHROPIC",
     "/googleapis/v1/log": "GOOGLE",
+    "/v1/trace/custom/v1/log": None,
+    "/v1/trace/oai/v1/log": "OPENAI",
+    "/v1/trace/anthropic/v1/log": "ANTHROPIC",
+    "/v1/trace/googleapis/v1/log": "GOOGLE",
+    "/v1/trace/custom/log": None,
 }
-"""Route to the label of its provider."""
+"""Route to the label of its provider; None: the body names it."""
+
+TYPED_LOG_PATH = "/v1/trace/custom/log/typed"
+"""Also names its provider in the body, and takes only a log that is complete."""
 
 _TEXT = (b"content-type", b"text/plain; charset=utf-8")
 
@@ -31,7 +40,7 @@ class LogDoor(Door):
         admission: Admission,
         publisher: Publisher,
         *,
-        provider: str,
+        provider: str | None,
         body_bytes_max: int,
         clock_us: Callable[[], int] = wall_clock_us,
     ) -> None:
@@ -47,6 +56,18 @@ class LogDoor(Door):
             raise fault
         helicone_id = (b"helicone-id", envelope.event_id.encode())
         await send_answer(send, 200, [_TEXT, ANY_ORIGIN, helicone_id], b"ok")
+
+
+class TypedLogDoor(LogDoor):
+    """The strict form: what is missing or of the wrong type is listed, all at once. Every other rule is the log's."""
+
+    async def take(self, sender: Credential, headers: Headers, body: bytes, scope: Scope, send: Send) -> None:
+        """Publish a log that passes the checks of its form; answer what is wrong with any other."""
+        fault = typed_fault(readable(body))
+        if fault is None:
+            await super().take(sender, headers, body, scope, send)
+        else:
+            await send_json(send, fault.status, fault.content)
 
 
 def helicone_headers(headers: HeaderList) -> dict[str, str]:

@@ -1,6 +1,5 @@
 """Goal: the log endpoints keep ingest.md sections 2, 3 and 8. Method: calls over a publisher in memory."""
 
-import copy
 import json
 from typing import Any
 from uuid import uuid5
@@ -11,48 +10,12 @@ from ingest.decode.metadata import REQUEST_ID_NAMESPACE
 from ingest.decode.record import decode
 from ingest.errors import NotDurable
 from tests.unit.ingest.doors import KEY, Doors, make_doors
-
-SMALLEST = {"providerRequest": {"url": "custom-model-nopath"}, "providerResponse": {"status": 200}}
-EXAMPLE: dict[str, Any] = {
-    "providerRequest": {
-        "url": "custom-model-nopath",
-        "json": {"_type": "tool", "toolName": "weather_api", "input": {"location": "Nürnberg"}},
-        "meta": {"Helicone-Property-Team": "travel"},
-    },
-    "providerResponse": {
-        "json": {"_type": "tool", "toolName": "weather_api", "temperature": 18.5},
-        "status": 200,
-        "headers": {"content-type": "application/json"},
-    },
-    "timing": {
-        "startTime": {"seconds": 1767225600, "milliseconds": 500},
-        "endTime": {"seconds": 1767225601, "milliseconds": 750},
-    },
-}
+from tests.unit.ingest.logs import EXAMPLE, SMALLEST, changed, post
 
 
 @pytest.fixture
 def doors() -> Doors:
     return make_doors()
-
-
-async def post(doors: Doors, body: Any, path: str = "/custom/v1/log", headers: Any = None) -> Any:
-    content = body if isinstance(body, bytes) else json.dumps(body).encode()
-    return await doors.client.post(path, content=content, headers=headers)
-
-
-def changed(path: str, value: Any) -> dict[str, Any]:
-    """EXAMPLE with one member set, or removed when the value is `...`."""
-    body = copy.deepcopy(EXAMPLE)
-    *parents, last = path.split(".")
-    target = body
-    for parent in parents:
-        target = target[parent]
-    if value is ...:
-        del target[last]
-    else:
-        target[last] = value
-    return body
 
 
 async def test_the_example_of_the_specification(doors: Doors) -> None:
