@@ -62,9 +62,9 @@ async def post(doors: Doors, body: Any, path: str = "/custom/v1/log", headers: A
     return await doors.client.post(path, content=content, headers=headers)
 
 
-def changed(path: str, value: Any) -> dict[str, Any]:
-    """EXAMPLE with one member set, or removed when the value is `...`."""
-    body = copy.deepcopy(EXAMPLE)
+def changed(path: str, value: Any, log: dict[str, Any] = EXAMPLE) -> dict[str, Any]:
+    """The log with one member set, or removed when the value is `...`."""
+    body = copy.deepcopy(log)
     *parents, last = path.split(".")
     target = body
     for parent in parents:
