@@ -5,8 +5,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from ingest.decode.helicone_faults import FALSY, members, value_of
-from ingest.decode.json_faults import UNREADABLE, refusal
+from ingest.decode.helicone_faults import FALSY, body_members, members, value_of
 from ingest.decode.labels import OBJECT, first_byte
 
 FIELDS_NAMED_MAX = 100
@@ -18,7 +17,6 @@ Members = dict[str, msgspec.Raw]
 
 _REQUIRED = ("providerRequest", "providerResponse")
 _KNOWN = (*_REQUIRED, "timing", "provider")
-_members_decoder = msgspec.json.Decoder(Members)
 
 
 class TypedFault(NamedTuple):
@@ -76,12 +74,7 @@ def typed_fault(text: bytes) -> TypedFault | None:
     Raises:
         InvalidEvent: the text is not JSON.
     """
-    try:
-        body = _members_decoder.decode(text)
-    except msgspec.ValidationError:
-        body = {}
-    except UNREADABLE as fault:
-        raise refusal(fault) from fault
+    body = body_members(text)
     details = _details(body)
     if details:
         return TypedFault(422, {"message": "Validation Failed", "details": details})

@@ -11,6 +11,7 @@ _MISSING = "One of the required fields is missing, providerRequest, providerResp
 FALSY = (None, b"null", b"false", b"0", b'""', b"0.0", b"-0")
 _TIME_PARTS = ("seconds", "milliseconds")
 _members_decoder = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_raw_decoder = msgspec.json.Decoder(msgspec.Raw)
 _any_decoder = msgspec.json.Decoder(Any)
 
 
@@ -18,13 +19,7 @@ def log_refusal(text: bytes | msgspec.Raw, fault: Exception) -> InvalidEvent:
     """The first fault of a text that did not parse as a log; `fault` is what msgspec said."""
     if not isinstance(fault, msgspec.ValidationError):
         return refusal(fault)
-    try:
-        body = _members_decoder.decode(text)
-    except msgspec.ValidationError:
-        body = {}
-    except UNREADABLE as unreadable:
-        # A value of the wrong type came before the place where the text stops being JSON.
-        return refusal(unreadable)
+    body = body_members(text)
     request, response = _spelling(body, "providerRequest"), _spelling(body, "providerResponse")
     if request in FALSY or response in FALSY:
         return InvalidEvent(_MISSING, code="missing_field")
@@ -34,6 +29,18 @@ def log_refusal(text: bytes | msgspec.Raw, fault: Exception) -> InvalidEvent:
         or _timing_fault(_spelling(body, "timing"))
     )
     return InvalidEvent(found, code="invalid_type") if found else refusal(fault)
+
+
+def body_members(text: bytes | msgspec.Raw) -> dict[str, msgspec.Raw]:
+    """The members of a whole body; none when it is no object.
+
+    Raises:
+        InvalidEvent: it is not JSON, which may show only after a value of the wrong type.
+    """
+    try:
+        return members(_raw_decoder.decode(text))
+    except UNREADABLE as fault:
+        raise refusal(fault) from fault
 
 
 def _request_fault(request: dict[str, msgspec.Raw]) -> str | None:

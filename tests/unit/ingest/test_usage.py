@@ -98,6 +98,35 @@ from tests.unit.ingest.logs import log, record
             Tokens(1, 2, 3, 4),
         ),
         ({"usage": {"prompt_tokens": -1, "completion_tokens": "7"}}, Tokens()),
+        ({"usage": {"completion_tokens": 7}}, Tokens(0, 7)),
+        (
+            {"usage": {"prompt_tokens": 9, "prompt_tokens_details": {"cached_tokens": 8, "audio_tokens": 2}}},
+            Tokens(7, cache_read_tokens=8, prompt_audio_tokens=2),
+        ),
+        (
+            {"usage": {"completion_tokens": 3, "completion_tokens_details": {"reasoning_tokens": 9}}},
+            Tokens(0, 0, reasoning_tokens=9),
+        ),
+        (
+            {"usage": {"input_tokens": 9, "input_tokens_details": {"cached_tokens": 2, "cache_write_tokens": 3}}},
+            Tokens(4, 0, 2, 3),
+        ),
+        ({"usage": {"input_tokens": 9, "output_tokens": 2, "output_tokens_details": {}}}, Tokens(9, 2)),
+        (
+            {
+                "usage": {
+                    "input_tokens": 1,
+                    "cache_creation_input_tokens": 7,
+                    "cache_creation": {"ephemeral_5m_input_tokens": 2, "ephemeral_1h_input_tokens": 3},
+                }
+            },
+            Tokens(1, cache_write_tokens=7),
+        ),
+        ({"usage": {"inputTokens": 3, "cachedInputTokens": 9}}, Tokens(3, cache_read_tokens=9)),
+        ({"usageMetadata": {"thoughtsTokenCount": 3}}, Tokens(reasoning_tokens=3)),
+        ({"usageMetadata": {"promptTokenCount": 3, "cachedContentTokenCount": 9}}, Tokens(3, cache_read_tokens=9)),
+        ({"generation_token_count": 2}, Tokens(0, 2)),
+        ({}, Tokens()),
         ({"usage": {"prompt_tokens": True, "completion_tokens": 2.9}}, Tokens(0, 2)),
         ({"usage": []}, Tokens()),
     ],
@@ -134,6 +163,11 @@ def test_absurd_counts_and_costs_are_clamped_and_flagged() -> None:
         ({"usage": {"cost": 0.1}}, {"providerResponse": {"status": 200, "cost": -1}}, 100_000_000),
         ({"usage": {"cost": 0, "cost_details": {"upstream_inference_cost": 2}}}, {}, 2_000_000_000),
         ({"usage": {"cost": "1"}}, {}, None),
+        ({"usage": {"cost": 2, "cost_details": {"upstream_inference_cost": 3}}}, {}, 2_000_000_000),
+        ({"usage": {"cost": -2}}, {}, None),
+        ({}, {"providerResponse": {"status": 200, "cost": 0.0000000035}}, 4),
+        ({}, {"providerResponse": {"status": 200, "cost": 10**6}}, 10**15),
+        ({"usage": {"cost": 0.1}}, {"providerResponse": {"status": 200, "cost": True}}, 100_000_000),
         ({}, {"providerResponse": {"status": 200, "cost": 0}}, 0),
     ],
 )
