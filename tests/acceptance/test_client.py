@@ -1,5 +1,5 @@
-"""What the Python client logs is what the read API says. Method: the client logs to a pipeline of real processes, and the
-example of the documentation runs as a program of its own with only the address replaced.
+"""What the Python client logs is what the read API says. Method: the client logs to a pipeline of real processes, and
+the example of the documentation runs as a program of its own with only the address replaced.
 """
 
 import asyncio

@@ -5,7 +5,7 @@ import threading
 import time
 from collections import deque
 
-from pathline.event import Waiting
+from pathline.event import Queued, Waiting
 from pathline.limits import Limits
 
 
@@ -21,7 +21,7 @@ class Buffer:
         self._limits = limits
         self._lock = threading.RLock()
         self._bell: queue.SimpleQueue[None] = queue.SimpleQueue()
-        self._waiting: deque[Waiting] = deque()
+        self._waiting: deque[Queued] = deque()
         self._bytes = 0
         self._unsettled = 0
         self._offered = 0
@@ -29,11 +29,11 @@ class Buffer:
         self._wanted = 0
         self._progress = threading.Condition(threading.Lock())
 
-    def offer(self, event: Waiting) -> bool:
+    def offer(self, event: Queued) -> bool:
         """Append; False when there is no room. What was taken but not settled counts as being here."""
         limits = self._limits
         with self._lock:
-            nbytes = self._bytes + event.approximate_bytes
+            nbytes = self._bytes + event[3]
             unsettled = self._unsettled + 1
             if unsettled > limits.queue_events_max or nbytes > limits.queue_bytes_max:
                 return False
@@ -52,7 +52,7 @@ class Buffer:
         nbytes = 0
         with self._lock:
             while self._waiting and len(taken) < events_max and nbytes < bytes_max:
-                taken.append(self._waiting.popleft())
+                taken.append(Waiting(*self._waiting.popleft()))
                 nbytes += taken[-1].approximate_bytes
         return taken
 

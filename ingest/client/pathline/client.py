@@ -10,7 +10,7 @@ from typing import Any, Unpack
 
 from pathline.buffer import Buffer
 from pathline.counts import Counts, Stats
-from pathline.event import EventFields, Property, Waiting, approximate_bytes
+from pathline.event import EventFields, Property, approximate_bytes
 from pathline.identity import Identity, is_event_id
 from pathline.limits import Limits
 from pathline.sender import Sender
@@ -86,7 +86,7 @@ class Client:
             nbytes = EVENT_BYTES
             for value in fields.values():
                 nbytes += len(value) if type(value) is str else approximate_bytes(value)
-            if not self._buffer.offer(Waiting(fields, event_id, now_ns, nbytes, ended_session_id)):
+            if not self._buffer.offer((fields, event_id, now_ns, nbytes, ended_session_id)):
                 self._counts.dropped("queue_full")
                 return None
             if not self._started:

@@ -69,6 +69,10 @@ class Waiting(NamedTuple):
     """Set when these are the fields of a session's end."""
 
 
+Queued = tuple[Mapping[str, Any], str, int, int, str | None]
+"""The same while it is queued: a bare tuple costs a tenth, and `log` is in a hurry."""
+
+
 class NotSerialisable(Exception):
     """The event holds a value that has no JSON; nothing of it was sent."""
 
@@ -91,7 +95,8 @@ def approximate_bytes(value: object, depth: int = SAMPLED_DEPTH) -> int:
         return 64 * count
     total = seen = 0
     for inner in values:
-        total += approximate_bytes(inner, depth - 1)
+        # Most values are text; a call for each would cost more than all the rest.
+        total += len(inner) if type(inner) is str else approximate_bytes(inner, depth - 1)
         seen += 1
         if seen == SAMPLED_VALUES:
             break

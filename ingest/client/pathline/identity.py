@@ -1,19 +1,20 @@
 """Ids of events and sessions: UUIDv7, made without a system call."""
 
+import itertools
 import os
-import random
 import uuid
-
-_RANDOM_BITS = 76
-_VARIANT_MASK, _VARIANT = ~(0b11 << 62), 0b10 << 62
 
 
 class Identity:
     """Makes ids. Not shared over a fork: parent and child would make the same ones."""
 
     def __init__(self) -> None:
-        """Seed from the system once; 74 random bits within a millisecond are then as good as new ones."""
-        self._bits = random.Random(os.urandom(32)).getrandbits  # noqa: S311 - an id is no secret
+        """Take 74 random bits from the system, once: 42 name this process, the others are where its counter begins."""
+        bits = int.from_bytes(os.urandom(10), "big")
+        # Of the fourth group's first digit two bits are the variant.
+        self._head = f"{bits & 0xFFF:03x}-{0x8000 | bits >> 12 & 0x3FFF:04x}-"
+        self._tail = f"{bits >> 26 & 0xFFFF:04x}"
+        self._counter = itertools.count(bits >> 42 & 0x7FFFFFFF)
         self._latest = (0, "00000000-0000-7")
 
     def new(self, now_ns: int) -> str:
@@ -24,8 +25,7 @@ class Identity:
             text = f"{now_ms:012x}"
             prefix = f"{text[:8]}-{text[8:]}-7"
             self._latest = (now_ms, prefix)
-        text = f"{self._bits(_RANDOM_BITS) & _VARIANT_MASK | _VARIANT:019x}"
-        return f"{prefix}{text[:3]}-{text[3:7]}-{text[7:]}"
+        return f"{prefix}{self._head}{next(self._counter) & 0xFFFFFFFF:08x}{self._tail}"
 
 
 def is_event_id(value: object) -> bool:
