@@ -27,6 +27,7 @@ class Buffer:
         self._offered = 0
         self._settled = 0
         self._wanted = 0
+        self._closed = False
         self._progress = threading.Condition(threading.Lock())
 
     def offer(self, event: Queued) -> bool:
@@ -35,7 +36,7 @@ class Buffer:
         with self._lock:
             nbytes = self._bytes + event[3]
             unsettled = self._unsettled + 1
-            if unsettled > limits.queue_events_max or nbytes > limits.queue_bytes_max:
+            if self._closed or unsettled > limits.queue_events_max or nbytes > limits.queue_bytes_max:
                 return False
             waiting = self._waiting
             waiting.append(event)
@@ -45,6 +46,11 @@ class Buffer:
         if count == 1 or count == limits.batch_events_max or before < limits.batch_bytes_max <= nbytes:
             self._bell.put(None)
         return True
+
+    def close(self) -> None:
+        """Take nothing more; what is here stays until it is settled."""
+        with self._lock:
+            self._closed = True
 
     def take(self, events_max: int, bytes_max: int) -> list[Waiting]:
         """The oldest events, up to either bound but at least one if there is any."""

@@ -87,7 +87,7 @@ class Client:
             for value in fields.values():
                 nbytes += len(value) if type(value) is str else approximate_bytes(value)
             if not self._buffer.offer((fields, event_id, now_ns, nbytes, ended_session_id)):
-                self._counts.dropped("queue_full")
+                self._counts.dropped("closed" if self._closed else "queue_full")
                 return None
             if not self._started:
                 self._start()
@@ -124,6 +124,7 @@ class Client:
         if self._closed:
             return True
         self._closed = True
+        self._buffer.close()
         settled = self._buffer.await_settled(timeout_seconds)
         self._sender.stop(STOP_SECONDS)
         self._sender.abandon_waiting()

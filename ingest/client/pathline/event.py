@@ -4,6 +4,7 @@ import dataclasses
 import datetime
 import decimal
 import enum
+import itertools
 import json
 import pathlib
 import uuid
@@ -91,16 +92,18 @@ def approximate_bytes(value: object, depth: int = SAMPLED_DEPTH) -> int:
     else:
         return OBJECT_BYTES
     count = len(values)
-    if depth == 0 or count == 0:
+    if depth == 0:
         return 64 * count
-    total = seen = 0
-    for inner in values:
+    sampled = values if count <= SAMPLED_VALUES else itertools.islice(values, SAMPLED_VALUES)
+    total = 0
+    for inner in sampled:
         # Most values are text; a call for each would cost more than all the rest.
-        total += len(inner) if type(inner) is str else approximate_bytes(inner, depth - 1)
-        seen += 1
-        if seen == SAMPLED_VALUES:
-            break
-    return (total + 16 * seen) * count // seen
+        kind = type(inner)
+        if kind is str:
+            total += len(inner)
+        elif kind is not int and kind is not float:
+            total += approximate_bytes(inner, depth - 1)
+    return 16 * count + (total if count <= SAMPLED_VALUES else total * count // SAMPLED_VALUES)
 
 
 def encoded(event: Waiting) -> bytes:

@@ -97,8 +97,9 @@ class Session(_Scope):
             whole.setdefault("session_name", self.name)
         if self.user_id is not None:
             whole.setdefault("user_id", self.user_id)
-        if self.properties:
-            whole["properties"] = {**self.properties, **(whole.get("properties") or {})}
+        own = whole.get("properties") or {}
+        if self.properties and isinstance(own, Mapping):
+            whole["properties"] = {**self.properties, **own}
         if path is not None:
             whole.setdefault("path", path)
         return whole

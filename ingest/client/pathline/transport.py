@@ -45,6 +45,7 @@ class Transport:
         self._headers = {"Authorization": f"Bearer {api_key}", "Content-Type": "application/json"}
         self._limits = limits
         self._connection: http.client.HTTPConnection | None = None
+        self._interrupted = False
 
     def post(self, path: str, body: bytes) -> Answer:
         """Send and wait for the answer.
@@ -61,7 +62,7 @@ class Transport:
             return self._exchange(path, body, headers)
         except (ConnectionError, http.client.RemoteDisconnected) as fault:
             self.close()
-            if not reused:
+            if not reused or self._interrupted:
                 raise Unreachable(str(fault)) from fault
         except (OSError, http.client.HTTPException) as fault:
             self.close()
@@ -102,7 +103,8 @@ class Transport:
             connection.close()
 
     def interrupt(self) -> None:
-        """Called from another thread: the request that is under way fails at once."""
+        """Called from another thread: the request that is under way fails at once. The end of its use."""
+        self._interrupted = True
         connection = self._connection
         if connection is not None and (sock := connection.sock) is not None:
             with contextlib.suppress(OSError):
