@@ -55,7 +55,8 @@ def make_consumer(servers: str, *, group_id: str | None, instance_id: str | None
         fetch_max_wait_ms=100,
         session_timeout_ms=CONSUMER_SESSION_TIMEOUT_MS,
         heartbeat_interval_ms=1_000,
-        # A batch that the database holds up is retried in place; the loop polls on, so this only catches a hang.
+        # While the database holds a batch up the loop does not poll. After this long the group hands the partitions on;
+        # whoever gets them begins at the stored offsets, so a longer outage costs a second reading and nothing else.
         max_poll_interval_ms=300_000,
         request_timeout_ms=REQUEST_TIMEOUT_MS * 2,
         metadata_max_age_ms=30_000,

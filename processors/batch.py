@@ -64,13 +64,11 @@ class Slice(msgspec.Struct):
     """Broker time of the last record."""
     events: list[Decoded] = []
     dead_letters: list[DeadLetter] = []
-    record_bytes: int = 0
 
 
 def take(target: Slice, place: Place, key: bytes | None, value: bytes | None) -> None:
     """Decode one record into `target`. A record that cannot be decoded becomes a dead letter; nothing is raised."""
     target.next_offset = place.offset + 1
-    target.record_bytes += len(value or b"")
     try:
         if value is None:
             raise InvalidEvent("The record has no value", code="no_value")

@@ -115,8 +115,3 @@ class Engine:
         """SIGKILL, and return once the process is reaped: what a crash does."""
         self.process.kill()
         await commands.exited_within(self.process, 5.0)
-
-    async def restart(self, *, ready_within_seconds: float = 60.0) -> None:
-        """Stop if it runs, then start on the same data and ports."""
-        await self.stop()
-        await self.start(ready_within_seconds=ready_within_seconds)

@@ -1,9 +1,9 @@
 """Helicone's async log (ingest.md sections 3 to 10): what a client sends, the checks, what it decodes to. Pure."""
 
 from typing import Any
-from uuid import UUID
 
 import msgspec
+from asyncpg.pgproto.pgproto import UUID as PostgresUUID
 
 from ingest.decode.cost import nanousd, usage_cost
 from ingest.decode.helicone_faults import headers_fault, log_refusal
@@ -175,7 +175,7 @@ def decode_log(record: Record) -> Event:
     provider = record.source.removeprefix(SOURCE_PREFIX)
     event = Event(
         record.project_id,
-        msgspec.convert(record.event_id, UUID),
+        PostgresUUID(record.event_id),
         "llm",
         record.source,
         from_us(checked.start_us),
