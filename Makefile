@@ -66,8 +66,8 @@ fmt: .venv/dev.stamp ## Format and fix what can be fixed
 	@$(BIN)/ruff format .
 
 lock: ## Write the lock files anew from pyproject.toml (needs uv)
-	@uv pip compile $(LOCK) pyproject.toml -o requirements/run.txt
 	@uv pip compile $(LOCK) pyproject.toml --group dev -o requirements/dev.txt
+	@uv pip compile $(LOCK) -c requirements/dev.txt pyproject.toml -o requirements/run.txt
 	@$(BIN)/python -m infra.local.jars > infra/local/jars.lock.new && mv infra/local/jars.lock.new infra/local/jars.lock
 
 help: ## This

@@ -18,6 +18,7 @@ import asyncpg
 import structlog
 
 from infra.postgres import CONNECT_TIMEOUT_SECONDS, load_sql
+from infra.project_settings import DEFAULTS, ProjectSettings
 
 log = structlog.get_logger()
 
@@ -52,6 +53,7 @@ class Credential:
     can_write: bool
     settings_version: int
     idle_limit_seconds: int
+    settings: ProjectSettings = DEFAULTS
 
 
 @dataclass(frozen=True)

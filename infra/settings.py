@@ -91,6 +91,8 @@ class KafkaSettings(StageSettings):
     """`host:port[,host:port]` of a broker that already runs; when set, no local broker is started."""
     events_topic: str = Field("pathline.events", alias="PATHLINE_EVENTS_TOPIC")
     """Where ingest puts events and the processors find them. Another topic must exist already."""
+    spans_topic: str = Field("pathline.spans", alias="PATHLINE_SPANS_TOPIC")
+    """The same for OpenTelemetry's spans."""
     replication_factor: int = Field(1, alias="KAFKA_REPLICATION_FACTOR", ge=1, le=15)
     """Copies of every partition. 1 is the local engine's; use 3 on a real cluster."""
     in_sync_replicas_min: int = Field(1, alias="KAFKA_IN_SYNC_REPLICAS_MIN", ge=1, le=15)

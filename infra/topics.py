@@ -34,7 +34,11 @@ class Topic:
 
 EVENTS = Topic("pathline.events", key="hash(project, session id), or hash(project, event id) without a session")
 
-TOPICS = (EVENTS,)
+SPANS = Topic(
+    "pathline.spans", key="hash(project, trace id): a trace lies in one partition, and its order is the outcome"
+)
+
+TOPICS = (EVENTS, SPANS)
 
 
 async def ensure_topics(servers: str, settings: KafkaSettings, topics: Sequence[Topic] = TOPICS) -> list[str]:

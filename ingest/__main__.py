@@ -9,6 +9,7 @@ import socket
 import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from dataclasses import replace
 from types import FrameType
 
 import structlog
@@ -21,7 +22,7 @@ from infra.health import Health
 from infra.projects import KeyRing
 from infra.settings import KafkaSettings, PostgresSettings
 from infra.telemetry import configure_logging
-from infra.topics import EVENTS
+from infra.topics import EVENTS, SPANS
 from ingest.app import create_app
 from ingest.publisher import KafkaPublisher
 from ingest.settings import IngestSettings
@@ -81,8 +82,10 @@ def main() -> int:
 async def _serve(settings: IngestSettings, kafka: KafkaSettings, dsn: str, listener: socket.socket) -> None:
     publisher = KafkaPublisher(
         kafka.servers(),
-        kafka.events_topic,
-        EVENTS.partitions,
+        {
+            EVENTS.name: replace(EVENTS, name=kafka.events_topic),
+            SPANS.name: replace(SPANS, name=kafka.spans_topic),
+        },
         in_flight_bytes_max=settings.in_flight_bytes_max,
         batch_bytes_max=settings.batch_bytes_max,
         ack_timeout_seconds=settings.ack_timeout_seconds,

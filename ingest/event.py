@@ -67,7 +67,7 @@ class Record(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
 
     schema_version: int
     source: str
-    """The door: `native`, `native.end`, or `helicone.<PROVIDER>`; chooses the decoder."""
+    """The door: `native`, `native.end`, `otlp`, or `helicone.<PROVIDER>`; chooses the decoder."""
     project_id: int
     settings_version: int
     """Of the project when the event was received; every later decode uses these settings."""
@@ -166,6 +166,11 @@ def decode_record(value: bytes) -> Record:
 def routing_key(project_id: int, session_id: str | None, event_id: str) -> bytes:
     """The record's key, 16 bytes: a session's events share it, an event without a session has its own."""
     return _session_key(project_id, session_id) if session_id else _key(f"{project_id}\0e{event_id}")
+
+
+def trace_key(project_id: int, trace_id: str) -> bytes:
+    """The key of a span's record, 16 bytes; `trace_id` in lower-case hex. A trace lies in one partition."""
+    return _key(f"{project_id}\0t{trace_id}")
 
 
 def _key(text: str) -> bytes:

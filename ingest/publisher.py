@@ -8,7 +8,7 @@ that are ready into one request to the broker.
 import asyncio
 import time
 from collections import deque
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Mapping
 from typing import Any, Protocol
 
 import structlog
@@ -16,7 +16,7 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError, MessageSizeTooLargeError
 
 from infra.kafka import make_producer
-from infra.topics import RECORD_BYTES_MAX
+from infra.topics import EVENTS, RECORD_BYTES_MAX, Topic
 from ingest.errors import NotDurable, Overloaded, PublishError, RecordTooLarge
 from ingest.event import partition_of
 
@@ -35,7 +35,7 @@ RESTART_INTERVAL_SECONDS = 0.2
 class Publisher(Protocol):
     """Where the doors put records."""
 
-    async def publish(self, records: list[tuple[bytes, bytes]]) -> list[PublishError | None]:
+    async def publish(self, records: list[tuple[bytes, bytes]], topic: str = EVENTS.name) -> list[PublishError | None]:
         """Publish `(key, value)` records and return one outcome each, in order: None means durable.
 
         Durable means acknowledged by every in-sync replica. Records of one partition keep their order. A record
@@ -99,9 +99,10 @@ class _Batch:
 class _Lane:
     """One partition: batches that wait, and whether one is on its way."""
 
-    __slots__ = ("partition", "sending", "waiting")
+    __slots__ = ("partition", "sending", "topic", "waiting")
 
-    def __init__(self, partition: int) -> None:
+    def __init__(self, topic: str, partition: int) -> None:
+        self.topic = topic
         self.partition = partition
         self.waiting: deque[_Batch] = deque()
         self.sending = False
@@ -110,24 +111,29 @@ class _Lane:
 class KafkaPublisher:
     """`Publisher` on a broker. `start` returns at once, also while the broker is away: publishing then answers
     `NotDurable` after `ack_timeout_seconds` until it comes.
+
+    `topics` has, for each name that a door publishes to, the topic as it exists on the broker.
     """
 
     def __init__(
         self,
         servers: str,
-        topic: str,
-        partitions: int,
+        topics: Mapping[str, Topic],
         *,
         in_flight_bytes_max: int,
         batch_bytes_max: int,
         ack_timeout_seconds: float,
     ) -> None:
         self._servers = servers
-        self._topic = topic
+        self._topics = [topic.name for topic in topics.values()]
         self._in_flight_bytes_max = in_flight_bytes_max
         self._batch_bytes_max = batch_bytes_max
         self._ack_timeout_seconds = ack_timeout_seconds
-        self._lanes = [_Lane(partition) for partition in range(partitions)]
+        self._lanes_of = {
+            name: [_Lane(topic.name, partition) for partition in range(topic.partitions)]
+            for name, topic in topics.items()
+        }
+        self._lanes = [lane for lanes in self._lanes_of.values() for lane in lanes]
         self._producer: AIOKafkaProducer | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._starting: asyncio.Task[None] | None = None
@@ -160,7 +166,7 @@ class KafkaPublisher:
         """See `Publisher.publish_one`."""
         return (await self.publish([(key, value)]))[0]
 
-    async def publish(self, records: list[tuple[bytes, bytes]]) -> list[PublishError | None]:
+    async def publish(self, records: list[tuple[bytes, bytes]], topic: str = EVENTS.name) -> list[PublishError | None]:
         """See `Publisher.publish`."""
         if not records:
             return []
@@ -168,7 +174,7 @@ class KafkaPublisher:
         if self.in_flight_bytes + size > self._in_flight_bytes_max:
             raise Overloaded
         delivery = _Delivery(len(records), self._loop.create_future())
-        lanes = self._lanes
+        lanes = self._lanes_of[topic]
         for index, (key, value) in enumerate(records):
             if len(value) > RECORD_BYTES_MAX:
                 delivery.settle(index, RecordTooLarge())
@@ -222,7 +228,7 @@ class KafkaPublisher:
         builder.close()
         batch.attempts += 1
         try:
-            await (await producer.send_batch(builder, self._topic, partition=lane.partition))
+            await (await producer.send_batch(builder, lane.topic, partition=lane.partition))
         except KafkaError as fault:
             self._retire(producer, fault)
             self._resend(lane, batch, fault)
@@ -261,7 +267,8 @@ class KafkaPublisher:
             try:
                 await producer.start()
                 # Without the topic's metadata the first send of every lane would wait for it.
-                await producer.partitions_for(self._topic)
+                for topic in self._topics:
+                    await producer.partitions_for(topic)
                 break
             except KafkaError as fault:
                 if said != (said := str(fault)):
@@ -269,7 +276,7 @@ class KafkaPublisher:
                 await _close(producer)
                 await asyncio.sleep(RESTART_INTERVAL_SECONDS)
         self._producer = producer
-        log.info("producer_ready", topic=self._topic)
+        log.info("producer_ready", topics=self._topics)
         for lane in self._lanes:
             if lane.waiting and not lane.sending:
                 lane.sending = True

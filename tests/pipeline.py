@@ -86,7 +86,7 @@ async def make_key(dsn: str) -> str:
 
 @pytest.fixture
 def stages(
-    kafka: str, database: str, events_topic: Topic, tmp_path: Path
+    kafka: str, database: str, events_topic: Topic, spans_topic: Topic, tmp_path: Path
 ) -> Iterator[tuple[Stage, Stage, Stage, int, int]]:
     """Ingest, worker and query, started, and the ports of the two services; killed afterwards."""
     ingest_port, query_port = free_ports(2)
@@ -94,6 +94,7 @@ def stages(
         "PATHLINE_KAFKA": kafka,
         "PATHLINE_POSTGRES": database,
         "PATHLINE_EVENTS_TOPIC": events_topic.name,
+        "PATHLINE_SPANS_TOPIC": spans_topic.name,
         "INGEST_PORT": str(ingest_port),
         "QUERY_PORT": str(query_port),
     }

@@ -11,6 +11,7 @@ import shutil
 import socket
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 from uuid import uuid4
@@ -24,7 +25,7 @@ from infra.local.kafka import KAFKA
 from infra.local.postgres import POSTGRES
 from infra.migrate import migrate
 from infra.settings import KafkaSettings, LocalSettings
-from infra.topics import EVENTS, Topic, ensure_topics
+from infra.topics import EVENTS, SPANS, Topic, ensure_topics
 
 TEMPLATE = "pathline_template"
 
@@ -157,9 +158,15 @@ async def events_topic(kafka: str) -> Topic:
     return await make_topic(kafka)
 
 
-async def make_topic(servers: str, *, partitions: int = EVENTS.partitions) -> Topic:
-    """Create a topic with a fresh name and the properties of the real one."""
-    topic = Topic(f"test.events.{uuid4().hex[:12]}", key=EVENTS.key, partitions=partitions)
+@pytest.fixture
+async def spans_topic(kafka: str) -> Topic:
+    """The same for `infra.topics.SPANS`."""
+    return await make_topic(kafka, like=SPANS)
+
+
+async def make_topic(servers: str, *, like: Topic = EVENTS) -> Topic:
+    """Create a topic with a fresh name that is like another one in everything else."""
+    topic = replace(like, name=f"test.{uuid4().hex[:12]}")
     await ensure_topics(servers, KafkaSettings(), [topic])
     return topic
 

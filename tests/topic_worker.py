@@ -6,7 +6,7 @@ from pathlib import Path
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
-from infra.topics import Topic
+from infra.topics import EVENTS, Topic
 from ingest.publisher import KafkaPublisher
 from tests.processes import Stage
 
@@ -16,8 +16,7 @@ async def publisher_of(kafka: str, topic: Topic) -> AsyncIterator[KafkaPublisher
     """A publisher that goes on trying for half a minute."""
     publisher = KafkaPublisher(
         kafka,
-        topic.name,
-        topic.partitions,
+        {EVENTS.name: topic},
         in_flight_bytes_max=64 * 1024 * 1024,
         batch_bytes_max=1024 * 1024,
         ack_timeout_seconds=30,

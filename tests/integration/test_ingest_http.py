@@ -72,12 +72,15 @@ class Ingest:
 
 
 @pytest.fixture
-def stage(kafka: str, database: str, events_topic: Topic, tmp_path: Path) -> Iterator[tuple[Stage, int]]:
+def stage(
+    kafka: str, database: str, events_topic: Topic, spans_topic: Topic, tmp_path: Path
+) -> Iterator[tuple[Stage, int]]:
     [port] = free_ports(1)
     environment = {
         "PATHLINE_KAFKA": kafka,
         "PATHLINE_POSTGRES": database,
         "PATHLINE_EVENTS_TOPIC": events_topic.name,
+        "PATHLINE_SPANS_TOPIC": spans_topic.name,
         "INGEST_PORT": str(port),
     }
     with Stage("ingest", tmp_path, environment) as ingest:

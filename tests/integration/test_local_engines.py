@@ -5,6 +5,7 @@ import os
 import socket
 import time
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import aiokafka
@@ -17,7 +18,7 @@ from infra.local.engine import Engine, EngineKind
 from infra.local.errors import DiskFullError, LocalEngineError, PortTakenError
 from infra.local.kafka import KAFKA
 from infra.local.postgres import POSTGRES
-from infra.topics import BATCH_BYTES_MAX
+from infra.topics import BATCH_BYTES_MAX, EVENTS
 from tests.services import make_local_settings, make_topic
 
 BACK_WITHIN_SECONDS = 20.0
@@ -135,7 +136,7 @@ async def test_a_16_mib_batch_passes_the_broker_and_survives_its_kill(own_kafka:
     engine = own_kafka
     await engine.start()
     servers = engine.settings.kafka_servers
-    topic = await make_topic(servers, partitions=1)
+    topic = await make_topic(servers, like=replace(EVENTS, partitions=1))
     record = os.urandom(15 * 1024 * 1024)
     producer = make_producer(servers, batch_bytes_max=BATCH_BYTES_MAX)
     await producer.start()

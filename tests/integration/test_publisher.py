@@ -12,7 +12,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
 from infra.local.engine import Engine
-from infra.topics import RECORD_BYTES_MAX, Topic
+from infra.topics import EVENTS, RECORD_BYTES_MAX, Topic
 from ingest.errors import NotDurable, Overloaded, RecordTooLarge
 from ingest.event import partition_of, routing_key
 from ingest.publisher import KafkaPublisher
@@ -29,8 +29,7 @@ async def publishing(
 ) -> AsyncIterator[KafkaPublisher]:
     publisher = KafkaPublisher(
         kafka,
-        topic.name,
-        topic.partitions,
+        {EVENTS.name: topic},
         in_flight_bytes_max=in_flight_bytes_max,
         batch_bytes_max=MIB,
         ack_timeout_seconds=ack_timeout_seconds,

@@ -6,6 +6,7 @@ import httpx
 
 from infra.health import Health
 from infra.projects import Credential
+from infra.topics import EVENTS
 from ingest.app import create_app
 from ingest.errors import PublishError
 from ingest.event import Record, decode_record
@@ -41,7 +42,7 @@ class FakePublisher:
     faults: list[PublishError | None] = field(default_factory=list)
     refusal: Exception | None = None
 
-    async def publish(self, records: list[tuple[bytes, bytes]]) -> list[PublishError | None]:
+    async def publish(self, records: list[tuple[bytes, bytes]], topic: str = EVENTS.name) -> list[PublishError | None]:
         if self.refusal is not None:
             raise self.refusal
         outcomes = [self.faults.pop(0) if self.faults else None for _ in records]

@@ -1,0 +1,90 @@
+"""What a project may decide for itself: the settings that travel with its records under a version number.
+
+A version never changes once it exists. Every record names the version it was received under, so decoding it again, in a
+replay years later, decides as it did the first time.
+"""
+
+from typing import Annotated
+
+import msgspec
+
+Seconds = Annotated[int, msgspec.Meta(ge=1, le=7 * 24 * 3600)]
+Days = Annotated[int, msgspec.Meta(ge=1, le=36_500)]
+Name = Annotated[str, msgspec.Meta(min_length=1, max_length=256)]
+
+RETENTION_DAYS_DEFAULT = 400
+
+
+class InvalidSettings(ValueError):
+    """Settings that break a rule; the text names the field and what it may be."""
+
+
+class Mapping(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """Reads a field from an attribute of a span or its resource, before all other tables (otlp.md section 13)."""
+
+    field: Annotated[
+        str, msgspec.Meta(pattern=r"^(session_id|session_name|user_id|path|model|provider|property:.{1,256})$")
+    ]
+    attribute: Name
+    scope: Annotated[str, msgspec.Meta(pattern=r"^(span|resource)$")] = "span"
+
+
+class MaskingRule(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """What is removed before anything leaves ingest: exactly one of the three is given.
+
+    `key`: every value under an object key (or a property, an attribute) of that name, compared without case.
+    `pattern`: every match of the regular expression in any text. `builtin`: the same for a named pattern of ours.
+    """
+
+    key: Name | None = None
+    pattern: Annotated[str, msgspec.Meta(min_length=1, max_length=1024)] | None = None
+    builtin: Name | None = None
+
+
+class ProjectSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """One version of a project's settings."""
+
+    idle_limit_seconds: Seconds = 300
+    """A session whose latest event was received within this time is still active."""
+    join_window_seconds: Seconds = 3600
+    """How long a span waits for its ancestors, in the broker's time (otlp.md section 6)."""
+    retention_days: Days = RETENTION_DAYS_DEFAULT
+    """Events that start earlier than this before their receipt are refused."""
+    events_per_second_max: Annotated[int, msgspec.Meta(ge=1)] | None = None
+    """Rate limit of the project; None: none. Above it events are answered 429."""
+    otlp_count_span_usage: bool = False
+    """Whether tokens and cost that stand on agent and chain spans count."""
+    otlp_trace_as_session: bool = False
+    """Whether a trace without any session id is a session of its own, named by the trace id."""
+    mappings: Annotated[tuple[Mapping, ...], msgspec.Meta(max_length=100)] = ()
+    """In order; the first that finds a value decides its field."""
+    masking: Annotated[tuple[MaskingRule, ...], msgspec.Meta(max_length=100)] = ()
+
+
+DEFAULTS = ProjectSettings()
+
+_decoder = msgspec.json.Decoder(ProjectSettings)
+_encoder = msgspec.json.Encoder()
+
+
+def parse_settings(text: str | bytes) -> ProjectSettings:
+    """Settings from their JSON; what is left out has its default.
+
+    Raises:
+        InvalidSettings: not JSON, an unknown field, or a value out of range.
+    """
+    try:
+        settings = _decoder.decode(text)
+    except msgspec.MsgspecError as fault:
+        raise InvalidSettings(f"Invalid settings: {fault}") from fault
+    for place, rule in enumerate(settings.masking):
+        if sum(part is not None for part in (rule.key, rule.pattern, rule.builtin)) != 1:
+            raise InvalidSettings(
+                f"Invalid settings: masking[{place}] needs exactly one of `key`, `pattern`, `builtin`"
+            )
+    return settings
+
+
+def settings_text(settings: ProjectSettings) -> str:
+    """The JSON of settings, without the defaults. `parse_settings` of it gives the same settings."""
+    return _encoder.encode(settings).decode()
