@@ -12,8 +12,6 @@ Seconds = Annotated[int, msgspec.Meta(ge=1, le=7 * 24 * 3600)]
 Days = Annotated[int, msgspec.Meta(ge=1, le=36_500)]
 Name = Annotated[str, msgspec.Meta(min_length=1, max_length=256)]
 
-RETENTION_DAYS_DEFAULT = 400
-
 
 class InvalidSettings(ValueError):
     """Settings that break a rule; the text names the field and what it may be."""
@@ -48,8 +46,8 @@ class ProjectSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, o
     """A session whose latest event was received within this time is still active."""
     join_window_seconds: Seconds = 3600
     """How long a span waits for its ancestors, in the broker's time (otlp.md section 6)."""
-    retention_days: Days = RETENTION_DAYS_DEFAULT
-    """Events that start earlier than this before their receipt are refused."""
+    retention_days: Days | None = None
+    """Events that start earlier than this before their receipt are refused; None: none are (ingest.md section 6)."""
     events_per_second_max: Annotated[int, msgspec.Meta(ge=1)] | None = None
     """Rate limit of the project; None: none. Above it events are answered 429."""
     otlp_count_span_usage: bool = False

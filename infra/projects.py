@@ -1,47 +1,34 @@
-"""Projects and their API keys: making them, and telling within a request what a key stands for.
+"""Projects, their settings and their API keys, as the database has them.
 
 A key is shown once, when it is made. The database has only its hash, in the form that Helicone stores, so that keys
 made there can be moved here.
 """
 
-import asyncio
 import hashlib
 import re
 import secrets
 import string
-from contextlib import suppress
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TypeVar
+from functools import lru_cache
 
 import asyncpg
-import structlog
 
-from infra.postgres import CONNECT_TIMEOUT_SECONDS, load_sql
-from infra.project_settings import DEFAULTS, ProjectSettings
-
-log = structlog.get_logger()
-
-Key = TypeVar("Key")
-Value = TypeVar("Value")
+from infra.postgres import load_sql
+from infra.project_settings import DEFAULTS, ProjectSettings, parse_settings
 
 KEY_FORMAT = re.compile(r"[sp]k(-helicone|-pathline)?(-eu)?(-rl)?(-cp)?-\w{7}-\w{7}-\w{7}-\w{7}", re.ASCII)
 
-REFRESH_SECONDS = 2.0
-"""How long a revoked key may go on working, and how old the ring's picture of the keys is at most."""
+_VERSION_MAX = 2**31 - 1
+"""Of the database's `integer`. A larger id or version, from a record that no door wrote, exists nowhere."""
 
-REFRESH_SPACING_SECONDS = 0.1
-"""Unknown keys ask for a refresh at once; a flood of them must not become a flood of queries."""
-
-UNKNOWN_KEY_WAIT_SECONDS = 1.0
-"""How long a request with an unknown key waits for Postgres before it is answered 503."""
-
-REMEMBERED_KEYS_MAX = 16_384
-"""Texts of keys whose hash is kept, and hashes that were refused lately: bounds on memory, each far above real use."""
+stored_settings = lru_cache(maxsize=4_096)(parse_settings)
+"""`parse_settings` of a text that the database has: the same text again and again, for which it gives one object."""
 
 
-class KeysUnavailable(Exception):
-    """Whether the key is good cannot be told: Postgres does not answer and the key is not among those already known."""
+class UnknownSettings(LookupError):
+    """The database has no such version of the project's settings."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +39,7 @@ class Credential:
     can_read: bool
     can_write: bool
     settings_version: int
-    idle_limit_seconds: int
+    """Current when the keys were last read."""
     settings: ProjectSettings = DEFAULTS
 
 
@@ -111,133 +98,34 @@ async def revoke_key(connection: asyncpg.Connection, project_id: int, key_hash: 
     return await connection.fetchval(load_sql("infra", "revoke_key"), project_id, key_hash) is not None
 
 
-class KeyRing:
-    """All keys, held in memory and refreshed in the background: no request waits for Postgres for a key it knows.
+class SettingsBook:
+    """Settings by version, kept for ever once they were read: a version never changes."""
 
-    While Postgres is away the last picture counts. One event loop uses a ring.
-    """
+    def __init__(self, pool: asyncpg.Pool) -> None:
+        self._pool = pool
+        self._versions: dict[tuple[int, int], ProjectSettings] = {}
 
-    def __init__(self, dsn: str, *, application_name: str = "pathline-keys") -> None:
-        self._dsn = dsn
-        self._application_name = application_name
-        self._credentials: dict[bytes, Credential] = {}
-        #: Text of a key -> its hash, only of keys that were good once; the oldest goes first.
-        self._hashes: dict[str, bytes] = {}
-        #: Hash of a refused key -> the loop's time until which it is refused unasked.
-        self._refused: dict[bytes, float] = {}
-        self._waiting: list[asyncio.Future[None]] = []
-        self._wake = asyncio.Event()
-        self._task: asyncio.Task[None] | None = None
-        self.loaded = False
-
-    async def start(self) -> None:
-        """Begin to refresh. Returns once the keys are there, or after a second without them: it goes on trying."""
-        self._task = asyncio.create_task(self._refresh_for_ever(), name="key-ring")
-        with suppress(KeysUnavailable):
-            await self._refreshed()
-
-    async def stop(self) -> None:
-        """End the refreshing and close the connection; requests that wait get KeysUnavailable."""
-        if self._task is not None:
-            self._task.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._task
-            self._task = None
-        self._release(KeysUnavailable())
-
-    def known(self, key: str) -> Credential | None:
-        """What a key that was used before stands for, by two look-ups; None says nothing: ask `authenticate`."""
-        key_hash = self._hashes.get(key)
-        return None if key_hash is None else self._credentials.get(key_hash)
-
-    async def authenticate(self, key: str) -> Credential | None:
-        """What the key stands for; None when Postgres says that there is no such key.
+    async def load(self, pairs: Iterable[tuple[int, int]]) -> None:
+        """Read the versions (project, version) that are not here yet. Those that do not exist are left out.
 
         Raises:
-            KeysUnavailable: the key is not known and Postgres did not answer within a second.
+            InvalidSettings: newer code wrote one that this code cannot read. Run the newer code; nothing was decoded.
+            OSError, asyncpg.PostgresError, asyncpg.InterfaceError: the database is away.
         """
-        key_hash = self._hashes.get(key) or hash_key(key)
-        if key_hash not in self._credentials:
-            if self._refused.get(key_hash, 0.0) > asyncio.get_running_loop().time():
-                return None
-            await self._refreshed()
-        credential = self._credentials.get(key_hash)
-        if credential is None:
-            _put(self._refused, key_hash, asyncio.get_running_loop().time() + REFRESH_SECONDS)
-        elif key not in self._hashes:
-            _put(self._hashes, key, key_hash)
-        return credential
+        wanted = [pair for pair in set(pairs) - self._versions.keys() if all(0 < part <= _VERSION_MAX for part in pair)]
+        if not wanted:
+            return
+        projects, versions = zip(*wanted, strict=True)
+        for row in await self._pool.fetch(load_sql("infra", "load_settings"), projects, versions):
+            self._versions[row["project_id"], row["version"]] = stored_settings(row["settings"])
 
-    async def _refreshed(self) -> None:
-        """Return after a refresh that began later than this call; many callers share one."""
-        turn = asyncio.get_running_loop().create_future()
-        self._waiting.append(turn)
-        self._wake.set()
-        try:
-            await asyncio.wait_for(turn, UNKNOWN_KEY_WAIT_SECONDS)
-        except TimeoutError as exc:
-            raise KeysUnavailable from exc
+    def get(self, project_id: int, version: int) -> ProjectSettings:
+        """The settings of a version that was loaded.
 
-    async def _refresh_for_ever(self) -> None:
-        reachable = True
-        while True:
-            try:
-                await self._refresh_while_connected()
-            except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as exc:
-                if reachable:
-                    log.warning("keys_not_refreshed", reason=repr(exc), keys=len(self._credentials))
-                reachable = False
-                self._release(KeysUnavailable())
-            else:
-                reachable = True
-            await self._pause()
-
-    async def _refresh_while_connected(self) -> None:
-        connection = await asyncpg.connect(
-            self._dsn,
-            timeout=CONNECT_TIMEOUT_SECONDS,
-            command_timeout=CONNECT_TIMEOUT_SECONDS,
-            server_settings={"application_name": self._application_name},
-        )
-        try:
-            while True:
-                # Whoever begins to wait while the query runs may have a key that it does not see: the next one's.
-                served, self._waiting = self._waiting, []
-                try:
-                    rows = await connection.fetch(load_sql("infra", "load_keys"))
-                except BaseException:
-                    self._waiting += served
-                    raise
-                self._credentials = {row["key_hash"]: Credential(*tuple(row)[1:]) for row in rows}
-                self.loaded = True
-                _resolve(served, None)
-                await self._pause()
-        finally:
-            connection.terminate()
-
-    async def _pause(self) -> None:
-        """Wait for the next refresh's time or for a request that cannot."""
-        await asyncio.sleep(REFRESH_SPACING_SECONDS)
-        with suppress(TimeoutError):
-            await asyncio.wait_for(self._wake.wait(), REFRESH_SECONDS - REFRESH_SPACING_SECONDS)
-        self._wake.clear()
-
-    def _release(self, error: KeysUnavailable) -> None:
-        waiting, self._waiting = self._waiting, []
-        _resolve(waiting, error)
-
-
-def _resolve(turns: list[asyncio.Future[None]], error: KeysUnavailable | None) -> None:
-    for turn in turns:
-        if turn.done():
-            continue
-        if error is None:
-            turn.set_result(None)
-        else:
-            turn.set_exception(error)
-
-
-def _put(table: dict[Key, Value], key: Key, value: Value) -> None:
-    if len(table) >= REMEMBERED_KEYS_MAX:
-        del table[next(iter(table))]
-    table[key] = value
+        Raises:
+            UnknownSettings: the database had no such version when it was loaded.
+        """
+        settings = self._versions.get((project_id, version))
+        if settings is None:
+            raise UnknownSettings(f"project {project_id} has no settings of version {version}")
+        return settings

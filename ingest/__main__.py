@@ -19,7 +19,7 @@ from pydantic import ValidationError
 from starlette.applications import Starlette
 
 from infra.health import Health
-from infra.projects import KeyRing
+from infra.key_ring import KeyRing
 from infra.settings import KafkaSettings, PostgresSettings
 from infra.telemetry import configure_logging
 from infra.topics import EVENTS, SPANS

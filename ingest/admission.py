@@ -8,7 +8,8 @@ from typing import Any, Protocol
 
 from starlette.types import Receive, Scope
 
-from infra.projects import Credential, KeysUnavailable, well_formed
+from infra.key_ring import KeysUnavailable
+from infra.projects import Credential, well_formed
 from ingest.errors import (
     BodyTooSlow,
     Forbidden,
@@ -34,7 +35,7 @@ Headers = Mapping[bytes, bytes]
 
 
 class Keys(Protocol):
-    """What ingest needs of `infra.projects.KeyRing`."""
+    """What ingest needs of `infra.key_ring.KeyRing`."""
 
     loaded: bool
 

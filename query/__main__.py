@@ -10,8 +10,8 @@ import asyncpg
 import uvicorn
 from pydantic import ValidationError
 
+from infra.key_ring import KeyRing
 from infra.postgres import make_pool
-from infra.projects import KeyRing
 from infra.settings import PostgresSettings
 from infra.telemetry import configure_logging
 from query.app import create_app

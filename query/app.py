@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from infra.projects import KeyRing
+from infra.key_ring import KeyRing
 from query.answers import AS_OF_HEADER, json_response, refusal
 from query.desk import Desk
 from query.errors import NotFound, QueryError

@@ -3,7 +3,8 @@
 import re
 from collections.abc import Mapping
 
-from infra.projects import Credential, KeyRing, KeysUnavailable, well_formed
+from infra.key_ring import KeyRing, KeysUnavailable
+from infra.projects import Credential, well_formed
 from query.errors import Forbidden, StoreUnavailable, Unauthorized
 
 KEY_PREFIXES = ("sk-helicone", "pk-helicone", "sk-pathline", "pk-pathline")

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from starlette.requests import Request
 
-from infra.projects import Credential, KeyRing
+from infra.key_ring import KeyRing
+from infra.projects import Credential
 from query.credentials import reader
 from query.errors import PayloadTooLarge
 from query.freshness import as_of

@@ -13,11 +13,25 @@
 CREATE TABLE projects (
     project_id integer GENERATED ALWAYS AS IDENTITY CONSTRAINT projects_pk PRIMARY KEY,
     name text NOT NULL CONSTRAINT projects_name_is_unique UNIQUE,
+    -- The current one of its settings.
     settings_version integer NOT NULL DEFAULT 1,
-    -- A session whose latest event was received within this many seconds is still "active".
-    idle_limit_seconds integer NOT NULL DEFAULT 300 CONSTRAINT idle_limit_is_positive CHECK (idle_limit_seconds > 0),
     created_at timestamptz NOT NULL DEFAULT now()
 );
+
+-- Settings of a project in versions. A row never changes: every record names the version that it was received under,
+-- and is decoded by it for ever.
+CREATE TABLE project_settings (
+    project_id integer NOT NULL CONSTRAINT project_settings_have_project REFERENCES projects,
+    version integer NOT NULL CONSTRAINT settings_version_is_positive CHECK (version > 0),
+    -- JSON without the defaults, as `infra.project_settings.settings_text` writes it.
+    settings text NOT NULL,
+    created_at timestamptz NOT NULL DEFAULT now(),
+    CONSTRAINT project_settings_pk PRIMARY KEY (project_id, version)
+);
+
+-- The two tables name each other: a project and its first version are made by one statement.
+ALTER TABLE projects ADD CONSTRAINT current_settings_exist
+    FOREIGN KEY (project_id, settings_version) REFERENCES project_settings (project_id, version);
 
 -- API keys. Only the SHA-256 of "Bearer " || key is stored, the form that Helicone stores too, so that its keys move.
 CREATE TABLE api_keys (

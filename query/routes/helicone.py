@@ -55,7 +55,7 @@ def routes(desk: Desk) -> list[Route]:
             totals = {row["session_key"]: row for row in rows}
             if question.whole:
                 totals = await total_sessions(sitting.snapshot, credential.project_id, list(totals))
-        idle_limit = timedelta(seconds=credential.idle_limit_seconds)
+        idle_limit = timedelta(seconds=credential.settings.idle_limit_seconds)
         data = [session_object(row, totals[row["session_key"]], idle_limit) for row in rows]
         return answer(data, sitting.as_of)
 

@@ -39,12 +39,12 @@ def routes(desk: Desk) -> list[Route]:
                 credential.project_id,
                 name=name,
                 status=status,
-                idle_limit_seconds=credential.idle_limit_seconds,
+                idle_limit_seconds=credential.settings.idle_limit_seconds,
                 after=after,
                 # One more than is shown tells whether a next page exists.
                 sessions_max=page_max + 1,
             )
-        shown, idle_limit = rows[:page_max], timedelta(seconds=credential.idle_limit_seconds)
+        shown, idle_limit = rows[:page_max], timedelta(seconds=credential.settings.idle_limit_seconds)
         token = None
         if len(rows) > page_max:
             token = write_place(Place(shown[-1]["first_event_at"], shown[-1]["session_key"]))
@@ -58,7 +58,7 @@ def routes(desk: Desk) -> list[Route]:
             if row is None:
                 raise NotFound("Session not found")
             nodes = await session_paths(sitting.snapshot, credential.project_id, row["session_key"])
-        session = session_object(row, timedelta(seconds=credential.idle_limit_seconds))
+        session = session_object(row, timedelta(seconds=credential.settings.idle_limit_seconds))
         session["paths"] = None if nodes is None else [node_object(node) for node in nodes]
         return answer(session, sitting.as_of)
 

@@ -101,7 +101,7 @@ async def drain(ground: Ground, plan: Plan, reporter: Reporter) -> list[Figure]:
 def make_records(events: int) -> Iterator[tuple[bytes, bytes]]:
     """Keys and values as the native door makes them."""
     templates = EventTemplates(event_bytes=EVENT_BYTES)
-    sender = Credential(project_id=1, can_read=True, can_write=True, settings_version=1, idle_limit_seconds=300)
+    sender = Credential(project_id=1, can_read=True, can_write=True, settings_version=1)
     for number in range(events):
         envelope = native_envelope(templates.event(number), sender, now_us())
         yield envelope.key, envelope.value

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 import asyncpg
 import httpx
 
+from infra.key_ring import KeyRing
 from infra.postgres import make_pool
-from infra.projects import KeyRing, create_key, ensure_project
+from infra.projects import create_key, ensure_project
 from query.app import create_app
 from query.store import Store
 

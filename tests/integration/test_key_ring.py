@@ -8,13 +8,13 @@ from pathlib import Path
 import asyncpg
 import pytest
 
+from infra.key_ring import KeyRing, KeysUnavailable
 from infra.local.engine import Engine
 from infra.local.postgres import POSTGRES
 from infra.migrate import migrate
+from infra.project_settings import DEFAULTS
 from infra.projects import (
     Credential,
-    KeyRing,
-    KeysUnavailable,
     create_key,
     ensure_project,
     hash_key,
@@ -47,8 +47,8 @@ async def test_a_key_stands_for_its_project_and_permissions(database: str, conne
     secret = await create_key(connection, project_id, "secret", can_read=True)
     public = await create_key(connection, project_id, "public", can_read=False)
     async with running(database) as ring:
-        assert await ring.authenticate(secret) == Credential(project_id, True, True, 1, 300)
-        assert await ring.authenticate(public) == Credential(project_id, False, True, 1, 300)
+        assert await ring.authenticate(secret) == Credential(project_id, True, True, 1, DEFAULTS)
+        assert await ring.authenticate(public) == Credential(project_id, False, True, 1, DEFAULTS)
         assert await ring.authenticate(make_key(can_read=True)) is None
 
 

@@ -7,15 +7,18 @@ import asyncpg
 import pytest
 
 from infra.migrate import FILE_NAME, Migration, MigrationError, migrate, migrations, pending
+from infra.project_settings import parse_settings
 from tests.services import run_statements
 
 CATALOG = {
     "columns": """
-        SELECT c.relname, a.attnum, a.attname, format_type(a.atttypid, a.atttypmod), a.attnotnull, a.attidentity,
+        SELECT c.relname, row_number() OVER (PARTITION BY c.oid ORDER BY a.attnum), a.attname,
+               format_type(a.atttypid, a.atttypmod), a.attnotnull, a.attidentity,
                pg_get_expr(d.adbin, d.adrelid), a.attstorage, a.attcompression
         FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid
         LEFT JOIN pg_attrdef d ON (d.adrelid, d.adnum) = (a.attrelid, a.attnum)
         WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'p') AND a.attnum > 0
+              AND NOT a.attisdropped
         ORDER BY 1, 2""",
     "relations": """
         SELECT relname, relkind, relpersistence, reloptions, pg_get_partkeydef(oid), pg_get_expr(relpartbound, oid)
@@ -112,3 +115,27 @@ def test_pending_keeps_the_order_of_the_files() -> None:
 async def test_two_runners_at_once_apply_each_file_once(blank_database: str) -> None:
     outcomes = await asyncio.gather(migrate(blank_database), migrate(blank_database))
     assert sorted(outcomes, key=len) == [[], [migration.name for migration in migrations()]]
+
+
+async def test_idle_limits_move_into_versions_of_settings(blank_database: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    every = migrations()
+    monkeypatch.setattr("infra.migrate.migrations", lambda: every[:1])
+    await migrate(blank_database)
+    await run_statements(
+        blank_database,
+        "INSERT INTO projects (name, settings_version, idle_limit_seconds) "
+        "VALUES ('plain', 1, 300), ('slow', 2, 900), ('endless', 1, 2000000000)",
+    )
+    monkeypatch.setattr("infra.migrate.migrations", lambda: every)
+    await migrate(blank_database)
+    connection = await asyncpg.connect(blank_database)
+    rows = await connection.fetch(
+        "SELECT name, version, settings FROM projects JOIN project_settings USING (project_id) ORDER BY 1, 2"
+    )
+    await connection.close()
+    assert [(name, version, parse_settings(text).idle_limit_seconds) for name, version, text in map(tuple, rows)] == [
+        ("endless", 1, 604_800),
+        ("plain", 1, 300),
+        ("slow", 1, 900),
+        ("slow", 2, 900),
+    ]

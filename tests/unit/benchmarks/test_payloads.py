@@ -7,7 +7,7 @@ from ingest.envelope import native_envelope
 from tests.benchmarks.payloads import EVENTS_PER_SESSION, VARIANTS, EventTemplates, Requests
 
 NOW_US = 1_770_000_000_000_000
-SENDER = Credential(project_id=1, can_read=True, can_write=True, settings_version=1, idle_limit_seconds=300)
+SENDER = Credential(project_id=1, can_read=True, can_write=True, settings_version=1)
 
 
 def test_every_event_has_the_same_length_and_its_own_id() -> None:

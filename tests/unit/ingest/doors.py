@@ -14,8 +14,8 @@ from ingest.settings import IngestSettings
 
 KEY = "sk-pathline-aaaaaaa-bbbbbbb-ccccccc-ddddddd"
 READ_ONLY_KEY = "sk-pathline-rrrrrrr-bbbbbbb-ccccccc-ddddddd"
-WRITER = Credential(7, True, True, 3, 300)
-READER = Credential(7, True, False, 3, 300)
+WRITER = Credential(7, True, True, 3)
+READER = Credential(7, True, False, 3)
 
 
 class FakeKeys:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from infra.projects import KeysUnavailable
+from infra.key_ring import KeysUnavailable
 from ingest.decode.record import decode
 from ingest.errors import NotDurable, Overloaded, RecordTooLarge
 from ingest.event import routing_key
