@@ -20,7 +20,8 @@ from starlette.applications import Starlette
 
 from infra.health import Health
 from infra.key_ring import KeyRing
-from infra.settings import KafkaSettings, PostgresSettings
+from infra.key_snapshot import snapshot_file
+from infra.settings import KafkaSettings, LocalSettings, PostgresSettings
 from infra.telemetry import configure_logging
 from infra.topics import EVENTS, SPANS
 from ingest.app import create_app
@@ -62,7 +63,8 @@ def main() -> int:
     try:
         settings = IngestSettings()
         kafka = KafkaSettings()
-        dsn = PostgresSettings().address()
+        local = LocalSettings()
+        dsn = PostgresSettings().address(local)
     except (ValidationError, FileNotFoundError) as fault:
         sys.stderr.write(f"ingest cannot start: {fault}\n")
         return 2
@@ -75,11 +77,12 @@ def main() -> int:
     gc.freeze()
     gc.set_threshold(50_000, 20, 50)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(_serve(settings, kafka, dsn, listener))
+        keys = KeyRing(dsn, application_name="pathline-ingest", snapshot=snapshot_file(local.home, dsn))
+        runner.run(_serve(settings, kafka, keys, listener))
     return 0
 
 
-async def _serve(settings: IngestSettings, kafka: KafkaSettings, dsn: str, listener: socket.socket) -> None:
+async def _serve(settings: IngestSettings, kafka: KafkaSettings, keys: KeyRing, listener: socket.socket) -> None:
     publisher = KafkaPublisher(
         kafka.servers(),
         {
@@ -90,7 +93,6 @@ async def _serve(settings: IngestSettings, kafka: KafkaSettings, dsn: str, liste
         batch_bytes_max=settings.batch_bytes_max,
         ack_timeout_seconds=settings.ack_timeout_seconds,
     )
-    keys = KeyRing(dsn, application_name="pathline-ingest")
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:

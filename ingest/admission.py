@@ -37,7 +37,9 @@ Headers = Mapping[bytes, bytes]
 class Keys(Protocol):
     """What ingest needs of `infra.key_ring.KeyRing`."""
 
-    loaded: bool
+    @property
+    def loaded(self) -> bool:
+        """Whether there is a picture of the keys."""
 
     def known(self, key: str) -> Credential | None:
         """What a key that was used before stands for; None says nothing."""

@@ -11,8 +11,9 @@ import uvicorn
 from pydantic import ValidationError
 
 from infra.key_ring import KeyRing
+from infra.key_snapshot import snapshot_file
 from infra.postgres import make_pool
-from infra.settings import PostgresSettings
+from infra.settings import LocalSettings, PostgresSettings
 from infra.telemetry import configure_logging
 from query.app import create_app
 from query.settings import QuerySettings
@@ -29,7 +30,7 @@ def main() -> int:
     parser.add_argument("--check", action="store_true", help="print the effective settings and exit")
     options = parser.parse_args()
     try:
-        settings, postgres = QuerySettings(), PostgresSettings()
+        settings, local, postgres = QuerySettings(), LocalSettings(), PostgresSettings()
     except ValidationError as fault:
         sys.stderr.write(f"{fault}\n")
         return 2
@@ -37,11 +38,13 @@ def main() -> int:
         sys.stdout.write(settings.model_dump_json(indent=2) + "\n")
         return 0
     configure_logging("query")
-    serve(settings, postgres.address(), options.fd)
+    dsn = postgres.address(local)
+    keys = KeyRing(dsn, application_name="pathline-query-keys", snapshot=snapshot_file(local.home, dsn))
+    serve(settings, dsn, keys, options.fd)
     return 0
 
 
-def serve(settings: QuerySettings, dsn: str, fd: int | None) -> None:
+def serve(settings: QuerySettings, dsn: str, keys: KeyRing, fd: int | None) -> None:
     """Serve until a signal; questions under way are answered first, for at most `drain_seconds`."""
     listening = socket.socket(fileno=fd) if fd is not None else listen(settings.port)
 
@@ -55,7 +58,7 @@ def serve(settings: QuerySettings, dsn: str, fd: int | None) -> None:
 
     store = Store(open_pool, connection_wait_seconds=settings.connection_wait_seconds)
     config = uvicorn.Config(
-        create_app(store, KeyRing(dsn, application_name="pathline-query-keys")),
+        create_app(store, keys),
         loop="uvloop",
         http="httptools",
         lifespan="on",

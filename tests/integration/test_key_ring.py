@@ -9,6 +9,7 @@ import asyncpg
 import pytest
 
 from infra.key_ring import KeyRing, KeysUnavailable
+from infra.key_snapshot import read_snapshot
 from infra.local.engine import Engine
 from infra.local.postgres import POSTGRES
 from infra.migrate import migrate
@@ -122,3 +123,42 @@ async def test_while_postgres_is_away_known_keys_work_and_unknown_ones_are_not_r
             assert await late.authenticate(key) is not None
         assert await ring.authenticate(make_key(can_read=True)) is None
     await engine.stop()
+
+
+async def test_settings_that_only_newer_code_reads_hold_keys_back_and_change_none_that_work(
+    database: str, connection: asyncpg.Connection
+) -> None:
+    one, two = await ensure_project(connection, "one"), await ensure_project(connection, "two")
+    key, new = [await create_key(connection, project_id, "k", can_read=True) for project_id in (one, two)]
+    async with running(database) as ring:
+        before = await ring.authenticate(key)
+        assert before is not None
+        await connection.execute("INSERT INTO project_settings SELECT project_id, 2, '{\"later\":1}' FROM projects")
+        await connection.execute("UPDATE projects SET settings_version = 2")
+        other = await create_key(connection, two, "other", can_read=True)
+        # The first refresh that sees a key made after the change has seen the change too.
+        with pytest.raises(KeysUnavailable):
+            await ring.authenticate(other)
+        assert await ring.authenticate(key) == before
+        assert await ring.authenticate(new) is not None
+        await connection.execute("UPDATE projects SET settings_version = 1")
+        assert await ring.authenticate(other) is not None
+
+
+async def test_many_rings_keep_one_snapshot(database: str, connection: asyncpg.Connection, tmp_path: Path) -> None:
+    file = tmp_path / "keys.json"
+    project_id = await ensure_project(connection, "default")
+    rings = [KeyRing(database, snapshot=file) for _ in range(8)]
+    await asyncio.gather(*(ring.start() for ring in rings))
+    keys = [await create_key(connection, project_id, "k", can_read=True) for _ in range(4)]
+    for ring in rings:
+        assert all([await ring.authenticate(key) for key in keys])
+    await asyncio.gather(*(ring.stop() for ring in rings))
+    picture = read_snapshot(file)
+    assert picture is not None
+    assert picture.credentials.keys() == {hash_key(key) for key in keys}
+    assert names_in(tmp_path) == ["keys.json"]
+
+
+def names_in(folder: Path) -> list[str]:
+    return [path.name for path in folder.iterdir()]
