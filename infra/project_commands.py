@@ -63,9 +63,7 @@ Array = Annotated[str | None, typer.Option(metavar="FILE|JSON")]
 @projects.command("create")
 def create_project(name: str) -> None:
     """Make a project; a no-op when there is one of that name."""
-    if not NAME.fullmatch(name):
-        complain("NAME: 1 to 256 characters, no control characters, no space at either end")
-        raise typer.Exit(BAD_INPUT)
+    _check_name(name)
 
     async def create(connection: asyncpg.Connection) -> bool:
         exists = any(project.name == name for project in await list_projects(connection))
@@ -138,6 +136,7 @@ def set_project(
 @keys.command("create")
 def create(name: str, project: ProjectOption = "default", read: ReadOption = False, write: WriteOption = False) -> None:
     """Make a key and print it, once."""
+    _check_name(name)
     may = _permissions(read=read, write=write) or Permissions(can_read=True, can_write=True)
 
     async def make(connection: asyncpg.Connection) -> str:
@@ -205,6 +204,7 @@ def import_(
     write: WriteOption = False,
 ) -> None:
     """Take keys that Helicone issued; only hashes are stored. Without permissions: sk reads and writes, pk writes."""
+    _check_name(name)
     wanted = given or [line.strip() for line in sys.stdin if line.strip()]
     if not wanted:
         complain("no key was given: name them as arguments, or one a line on standard input")
@@ -230,6 +230,12 @@ def run(work: Callable[[asyncpg.Connection], Awaitable[Answer]]) -> Answer:
 
     with one_line_errors():
         return asyncio.run(connected())
+
+
+def _check_name(name: str) -> None:
+    if not NAME.fullmatch(name):
+        complain("NAME: 1 to 256 characters, no control characters, no space at either end")
+        raise typer.Exit(BAD_INPUT)
 
 
 def _permissions(*, read: bool, write: bool) -> Permissions | None:

@@ -1,6 +1,7 @@
 """Goal: an administrator manages projects and keys from the command line. Method: the commands over a real database."""
 
 import asyncio
+import shlex
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from infra.key_ring import KeyRing
 from infra.project_settings import Mapping, MaskingRule, ProjectSettings
 from infra.projects import Credential, find_project, hash_key, make_key
 from tests.services import run_statements
+from tests.tidy.checkout import ROOT
 
 Infra = Callable[..., Result]
 
@@ -229,3 +231,15 @@ async def test_permissions_of_imported_keys_can_be_given(infra: Infra, database:
     sender = await stands_for(database, key)
     assert sender is not None
     assert (sender.can_read, sender.can_write) == (False, True)
+
+
+def test_the_commands_of_the_page_work_as_they_stand(infra: Infra) -> None:
+    page = (ROOT / "docs" / "projects.md").read_text(encoding="utf-8")
+    lines = [line for line in page.splitlines() if line.startswith("python -m infra ")]
+    assert len(lines) > 10
+    for line in lines:
+        infra(*shlex.split(line)[3:])
+    shown = infra("projects", "set", "trips").stdout
+    assert all(field in shown for field in ProjectSettings.__struct_fields__)
+    options = infra("projects", "set", "--help").stdout
+    assert all(f"--{name}" in options for name in ("idle-limit-seconds", "join-window-seconds", "mappings"))

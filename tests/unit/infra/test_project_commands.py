@@ -53,8 +53,9 @@ def test_a_file_that_holds_no_json_is_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["", " padded", "two\nlines", "x" * 257, "tab\t"])
-def test_a_project_needs_a_name_that_can_be_typed(name: str) -> None:
+def test_a_project_and_a_key_need_a_name_that_can_be_typed(name: str) -> None:
     assert refusal_of("projects", "create", "--", name).startswith("NAME: ")
+    assert refusal_of("keys", "create", "--", name).startswith("NAME: ")
 
 
 def test_importing_nothing_says_how_to_import() -> None:
