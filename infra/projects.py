@@ -6,9 +6,11 @@ made there can be moved here.
 
 import asyncio
 import hashlib
+import math
 import re
 import secrets
 import string
+import time
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -129,6 +131,12 @@ class KeyRing:
         self._wake = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self.loaded = False
+        self._loaded_at = -math.inf
+
+    @property
+    def age_seconds(self) -> float:
+        """How old the picture of the keys is; infinite before there is one."""
+        return time.monotonic() - self._loaded_at
 
     async def start(self) -> None:
         """Begin to refresh. Returns once the keys are there, or after a second without them: it goes on trying."""
@@ -210,6 +218,7 @@ class KeyRing:
                     raise
                 self._credentials = {row["key_hash"]: Credential(*tuple(row)[1:]) for row in rows}
                 self.loaded = True
+                self._loaded_at = time.monotonic()
                 _resolve(served, None)
                 await self._pause()
         finally:

@@ -10,6 +10,7 @@ from infra.topics import EVENTS
 from ingest.app import create_app
 from ingest.errors import PublishError
 from ingest.event import Record, decode_record
+from ingest.metrics import Metrics
 from ingest.settings import IngestSettings
 
 KEY = "sk-pathline-aaaaaaa-bbbbbbb-ccccccc-ddddddd"
@@ -64,14 +65,15 @@ class Doors:
     publisher: FakePublisher
     keys: FakeKeys
     client: httpx.AsyncClient
+    metrics: Metrics
 
 
 def make_doors(**settings: int) -> Doors:
-    publisher, keys = FakePublisher(), FakeKeys()
-    app = create_app(IngestSettings().model_copy(update=settings), publisher, keys, Health())
+    publisher, keys, metrics = FakePublisher(), FakeKeys(), Metrics()
+    app = create_app(IngestSettings().model_copy(update=settings), publisher, keys, Health(), metrics)
     client = httpx.AsyncClient(
         transport=httpx.ASGITransport(app),
         base_url="http://ingest",
         headers={"Authorization": f"Bearer {KEY}"},
     )
-    return Doors(publisher, keys, client)
+    return Doors(publisher, keys, client, metrics)
