@@ -34,6 +34,9 @@ from ingest.settings import IngestSettings
 
 log = structlog.get_logger()
 
+DRAIN_SECONDS = 1.0
+"""How long a connection is kept at a stop for the request that may be on its way."""
+DRAIN_LOOK_SECONDS = 0.05
 KEYS_AGE_SECONDS_MAX = 5 * REFRESH_SECONDS
 """An older picture of the keys means that the database does not answer."""
 BACKLOG_CONNECTIONS = 2048
@@ -61,6 +64,25 @@ class Server(uvicorn.Server):
             connections = cast(set[Connection], self.server_state.connections)
             self._silent.close_overdue(list(connections), now)
         return await super().on_tick(counter)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Take no further connection, and answer what comes over those that are open before they are closed.
+
+        uvicorn closes a connection without a request at once: what a client has just sent over it would be lost.
+        """
+        for server in self.servers:
+            server.close()
+        for listening in sockets or []:
+            listening.close()
+        # Every answer to a request that comes from here on ends its connection.
+        self.server_state.default_headers.append((b"connection", b"close"))
+        deadline = time.monotonic() + DRAIN_SECONDS
+        while time.monotonic() < deadline:
+            # First the sleep: a connection that was just accepted is not in the set yet.
+            await asyncio.sleep(DRAIN_LOOK_SECONDS)
+            if not self.server_state.connections:
+                break
+        await super().shutdown(sockets)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """The first signal drains; whoever sends a second one does not want to wait."""
@@ -173,7 +195,7 @@ def _config(settings: IngestSettings, app: object) -> uvicorn.Config:
         date_header=False,
         backlog=BACKLOG_CONNECTIONS,
         timeout_keep_alive=settings.keep_alive_seconds,
-        timeout_graceful_shutdown=settings.stop_seconds_max - 2,
+        timeout_graceful_shutdown=settings.stop_seconds_max - 2 - round(DRAIN_SECONDS),
     )
 
 

@@ -33,5 +33,5 @@ class IngestSettings(StageSettings):
     """How long the head of a request may take to arrive; then its connection is closed."""
     keep_alive_seconds: int = Field(75, alias="INGEST_KEEP_ALIVE_SECONDS", ge=1)
     """How long an idle connection is kept: longer than a load balancer's 60 s, so that the client closes first."""
-    stop_seconds_max: int = Field(8, alias="INGEST_STOP_SECONDS_MAX", ge=3)
+    stop_seconds_max: int = Field(8, alias="INGEST_STOP_SECONDS_MAX", ge=4)
     """How long a stop waits for requests that are being answered."""

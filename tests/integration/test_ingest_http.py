@@ -9,6 +9,7 @@ import json
 import signal
 from collections.abc import AsyncIterator
 from typing import Any
+from uuid import uuid4
 
 import httpx
 import pytest
@@ -122,6 +123,35 @@ async def test_a_stop_answers_what_was_taken_and_exits_with_0(ingest: Ingest) ->
     assert answers
     assert all(answer.status_code == 200 for answer in answers)
     accepted = {result["event_id"] for answer in answers for result in answer.json()["results"]}
+    assert accepted <= {record.event_id for _, _, record in await ingest.records()}
+
+
+async def test_a_stop_under_load_loses_no_answer_and_cuts_no_request_off(ingest: Ingest) -> None:
+    accepted: set[str] = set()
+    faults: list[Exception] = []
+
+    async def log_until_refused() -> None:
+        async with ingest.client() as client:
+            while True:
+                event_id = str(uuid4())
+                try:
+                    answer = await client.post("/v1/events", json={"event_id": event_id})
+                except httpx.TransportError as fault:
+                    # Nobody listens any more: that is how it should end.
+                    faults.append(fault)
+                    return
+                assert answer.status_code == 200
+                accepted.add(event_id)
+
+    calls = [asyncio.create_task(log_until_refused()) for _ in range(16)]
+
+    async def under_load() -> bool:
+        return len(accepted) > 200
+
+    await wait_until(under_load, seconds=20, what="every caller is at work")
+    assert await asyncio.to_thread(ingest.stage.terminate, within_seconds=8) == 0
+    await asyncio.gather(*calls)
+    assert {type(fault) for fault in faults} == {httpx.ConnectError}
     assert accepted <= {record.event_id for _, _, record in await ingest.records()}
 
 
