@@ -97,12 +97,12 @@ def test_a_count_costs_less_than_half_a_microsecond() -> None:
     tally, rounds = DoorTally(), 20_000
 
     def seconds_of_one() -> float:
-        began = time.perf_counter()
+        began = time.thread_time()
         for _ in range(rounds):
             tally.take(1)
-        return (time.perf_counter() - began) / rounds
+        return (time.thread_time() - began) / rounds
 
-    # The best of some rounds: what disturbs a machine only makes it slower.
+    # Of its own CPU, the best of some rounds: what disturbs a machine only makes it slower.
     assert min(seconds_of_one() for _ in range(10)) < 0.5e-6
     assert tally.accepted == 10 * rounds
 
