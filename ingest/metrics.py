@@ -19,7 +19,6 @@ ACK_SECONDS_BOUNDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1
 """From a broker beside us to the time limit of an acknowledgement."""
 
 _PREFIX = "pathline_ingest_"
-_STATUS_CLASSES = ("2xx", "4xx", "5xx")
 
 HELP = {
     "requests": "Requests that were answered, by door and class of the HTTP status.",
@@ -38,10 +37,11 @@ HELP = {
 class DoorTally:
     """What one door answered since the process began."""
 
-    __slots__ = ("accepted", "answers", "events_refused", "requests_refused")
+    __slots__ = ("accepted", "bad", "events_refused", "failed", "good", "requests_refused")
 
     def __init__(self) -> None:
-        self.answers = dict.fromkeys(_STATUS_CLASSES, 0)
+        self.good = self.bad = self.failed = 0
+        """Requests answered 2xx, 4xx and 5xx."""
         self.accepted = 0
         self.events_refused: dict[str, int] = {}
         """Code -> events."""
@@ -50,7 +50,7 @@ class DoorTally:
 
     def take(self, events: int) -> None:
         """A request is answered 2xx with this many events durable."""
-        self.answers["2xx"] += 1
+        self.good += 1
         self.accepted += events
 
     def refuse_event(self, code: str) -> None:
@@ -59,12 +59,19 @@ class DoorTally:
 
     def refuse(self, status: int, code: str) -> None:
         """A request is answered with an error."""
-        self.answers["4xx" if status < 500 else "5xx"] += 1
+        if status < 500:
+            self.bad += 1
+        else:
+            self.failed += 1
         self.give_up(code)
 
     def give_up(self, code: str) -> None:
         """A request ended without an answer."""
         self.requests_refused[code] = self.requests_refused.get(code, 0) + 1
+
+
+def _answers(tally: DoorTally) -> dict[str, int]:
+    return {"2xx": tally.good, "4xx": tally.bad, "5xx": tally.failed}
 
 
 class Histogram:
@@ -125,7 +132,7 @@ class Metrics(Collector):
         Every sample has the process's id: of several processes behind one socket any one answers.
         """
         pid = str(os.getpid())
-        yield self._counter("requests", ("door", "status"), pid, lambda tally: tally.answers)
+        yield self._counter("requests", ("door", "status"), pid, _answers)
         yield self._counter("requests_refused", ("door", "reason"), pid, lambda tally: tally.requests_refused)
         yield self._counter("events_accepted", ("door",), pid, lambda tally: {"": tally.accepted})
         yield self._counter("events_refused", ("door", "reason"), pid, lambda tally: tally.events_refused)
