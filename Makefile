@@ -6,7 +6,7 @@ N ?= 1
 
 .DEFAULT_GOAL := help
 .PHONY: help run up down status logs scale-ingest scale-processors test lint types unit integration acceptance \
-	faults bench fmt lock
+	faults fuzz bench fmt lock
 
 ##@ Run
 
@@ -55,6 +55,9 @@ acceptance: .venv/dev.stamp ## The tests of the whole path
 
 faults: .venv/dev.stamp ## The kills and outages alone
 	@$(BIN)/python -m pytest tests/faults
+
+fuzz: .venv/dev.stamp ## A million mutated inputs for the doors and decoders
+	@$(BIN)/python -m tests.fuzz
 
 ##@ Develop
 

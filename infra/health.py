@@ -4,7 +4,16 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
-Check = Callable[[], Awaitable[str | None]]
+
+@dataclass(frozen=True)
+class Degraded:
+    """What a check returns when the stage goes on without something: it still promises what it promises, for a time."""
+
+    text: str
+    """What is away and what takes its place, in a few words."""
+
+
+Check = Callable[[], Awaitable["str | Degraded | None"]]
 """Says None when all is well, else what is wrong in a few words; whatever it raises counts as wrong too."""
 
 CHECK_SECONDS = 2.0
@@ -24,21 +33,30 @@ class Health:
         self.checks[name] = check
 
     async def report(self) -> tuple[bool, dict[str, object]]:
-        """Run all checks at once; (all is well, the JSON answer)."""
+        """Run all checks at once; (the stage is of use, the JSON answer).
+
+        The status is `ok`, `degraded` (of use all the same) or `failing`.
+        """
         outcomes = await asyncio.gather(*(_outcome(check) for check in self.checks.values()))
-        healthy = all(outcome == "ok" for outcome in outcomes)
+        failing = any(isinstance(outcome, str) for outcome in outcomes)
+        degraded = any(isinstance(outcome, Degraded) for outcome in outcomes)
         answer: dict[str, object] = {
-            "status": "ok" if healthy else "failing",
-            "checks": dict(zip(self.checks, outcomes, strict=True)),
+            "status": "failing" if failing else "degraded" if degraded else "ok",
+            "checks": {name: _said(outcome) for name, outcome in zip(self.checks, outcomes, strict=True)},
         }
-        return healthy, answer
+        return not failing, answer
 
 
-async def _outcome(check: Check) -> str:
+async def _outcome(check: Check) -> str | Degraded | None:
     try:
-        fault = await asyncio.wait_for(check(), CHECK_SECONDS)
+        return await asyncio.wait_for(check(), CHECK_SECONDS)
     except TimeoutError:
         return f"no answer within {CHECK_SECONDS:.0f} s"
     except Exception as exc:  # noqa: BLE001 - whatever a check raises is its finding, and the answer reports it
         return f"{type(exc).__name__}: {exc}"
-    return "ok" if fault is None else fault
+
+
+def _said(outcome: str | Degraded | None) -> str:
+    if isinstance(outcome, Degraded):
+        return f"degraded: {outcome.text}"
+    return "ok" if outcome is None else outcome

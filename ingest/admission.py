@@ -1,8 +1,7 @@
 """Who may send and how much: credentials, and bodies read within their limits."""
 
 import asyncio
-import zlib
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Mapping, MutableMapping, Sequence
 from functools import lru_cache
 from typing import Any, Protocol
 
@@ -13,13 +12,13 @@ from infra.projects import Credential, well_formed
 from ingest.errors import (
     BodyTooSlow,
     Forbidden,
-    InvalidBody,
     KeysAway,
     Overloaded,
     PayloadTooLarge,
     Unauthorized,
     UnsupportedEncoding,
 )
+from ingest.inflate import pieces
 from ingest.rate import RateLimiter
 
 KEY_IN_PATH = "pathline.key"
@@ -29,7 +28,12 @@ AUTHORIZATIONS_REMEMBERED = 4_096
 INFLATE_STEP_BYTES = 1024 * 1024
 """Between two steps other requests get their turn."""
 
-_GZIP = zlib.MAX_WBITS | 16
+INFLATERS_MAX = 8
+"""Bodies that are inflated side by side: a decoder of zstd may hold 8 MiB that no budget knows of."""
+PIECE_COST_BYTES = 4 * 1024
+"""What an empty piece takes of a step, so that a body of nothing but empty members gives turns too."""
+GZIP_ONLY = (b"gzip",)
+
 _CREDENTIAL_HEADERS = (b"helicone-auth", b"authorization", b"x-api-key", b"api-key")
 
 Headers = Mapping[bytes, bytes]
@@ -62,6 +66,7 @@ class Admission:
         self._body_seconds_max = body_seconds_max
         self.reading_bytes = 0
         self.limiter = RateLimiter()
+        self._inflating = asyncio.Semaphore(INFLATERS_MAX)
 
     def known_writer(self, headers: Headers, scope: Scope) -> Credential | None:
         """The sender, when its key was used before and may write: the fast way, by look-ups alone."""
@@ -92,17 +97,21 @@ class Admission:
             raise Forbidden
         return credential
 
-    async def read_body(self, headers: Headers, receive: Receive, bytes_max: int) -> bytes:
-        """The whole body, decompressed, at most `bytes_max` long.
+    async def read_body(
+        self, headers: Headers, receive: Receive, bytes_max: int, encodings: Sequence[bytes] = GZIP_ONLY
+    ) -> bytes:
+        """The whole body, decompressed, at most `bytes_max` long; `encodings` are those that it may have.
 
         Raises:
             PayloadTooLarge, UnsupportedEncoding, BodyTooSlow, InvalidBody: see there.
             Overloaded: other bodies take all the memory there is for them.
             ClientGone: the connection was closed.
         """
-        encoding = headers.get(b"content-encoding")
-        if encoding is not None and encoding.strip().lower() not in (b"gzip", b"identity", b""):
-            raise UnsupportedEncoding
+        encoding = headers.get(b"content-encoding", b"")
+        if encoding:
+            encoding = encoding.strip().lower().replace(b"identity", b"")
+            if encoding and encoding not in encodings:
+                raise UnsupportedEncoding(accepted=[name.decode() for name in encodings])
         _check_announced(headers, bytes_max)
         message = await receive()
         if message["type"] == "http.disconnect":
@@ -112,9 +121,7 @@ class Admission:
             body = await self._read_rest(body, receive, bytes_max)
         if len(body) > bytes_max:
             raise PayloadTooLarge
-        if encoding is not None and encoding.strip().lower() == b"gzip":
-            return await self._inflate(body, bytes_max)
-        return body
+        return await self._inflate(body, encoding, bytes_max) if encoding else body
 
     async def _read_rest(self, first: bytes, receive: Receive, bytes_max: int) -> bytes:
         chunks = [first]
@@ -136,30 +143,20 @@ class Admission:
         finally:
             self.reading_bytes -= taken
 
-    async def _inflate(self, body: bytes, bytes_max: int) -> bytes:
-        """Inflate gzip, also of several members, in steps that stop at the limit."""
+    async def _inflate(self, body: bytes, encoding: bytes, bytes_max: int) -> bytes:
+        """Inflate in steps that stop at the limit."""
         chunks: list[bytes] = []
-        taken = 0
-        inflater = zlib.decompressobj(_GZIP)
-        rest = body
+        taken = step_bytes = 0
         try:
-            while True:
-                chunk = inflater.decompress(rest, INFLATE_STEP_BYTES)
-                taken = self._take(taken, len(chunk), bytes_max)
-                chunks.append(chunk)
-                if inflater.eof:
-                    if not inflater.unused_data:
-                        return b"".join(chunks)
-                    rest = inflater.unused_data
-                    inflater = zlib.decompressobj(_GZIP)
-                elif not chunk and not inflater.unconsumed_tail:
-                    raise InvalidBody("Invalid JSON: the gzip body is cut off")
-                else:
-                    rest = inflater.unconsumed_tail
-                if len(chunk) == INFLATE_STEP_BYTES:
-                    await asyncio.sleep(0)
-        except zlib.error as fault:
-            raise InvalidBody(f"Invalid JSON: the body is no gzip ({fault})") from fault
+            async with self._inflating:
+                for piece in pieces(body, encoding):
+                    taken = self._take(taken, len(piece), bytes_max)
+                    chunks.append(piece)
+                    step_bytes += len(piece) + PIECE_COST_BYTES
+                    if step_bytes >= INFLATE_STEP_BYTES:
+                        await asyncio.sleep(0)
+                        step_bytes = 0
+            return b"".join(chunks)
         finally:
             self.reading_bytes -= taken
 

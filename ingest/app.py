@@ -11,8 +11,10 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from infra.health import Health
 from ingest.admission import KEY_IN_PATH, KEY_PREFIXES, Admission, Keys
+from ingest.metrics import CONTENT_TYPE, DoorTally, Metrics
 from ingest.publisher import Publisher
 from ingest.routes.answers import send_answer, send_http_fault
+from ingest.routes.door import Door
 from ingest.routes.helicone import PROVIDERS, TYPED_LOG_PATH, LogDoor, TypedLogDoor
 from ingest.routes.native import EventsDoor, SessionEndDoor
 from ingest.settings import IngestSettings
@@ -24,13 +26,19 @@ _ALLOWED_HEADERS = b"Content-Type, Authorization, Helicone-Auth, x-api-key"
 
 
 def create_app(
-    settings: IngestSettings, publisher: Publisher, keys: Keys, health: Health, lifespan: Lifespan | None = None
+    settings: IngestSettings,
+    publisher: Publisher,
+    keys: Keys,
+    health: Health,
+    metrics: Metrics,
+    lifespan: Lifespan | None = None,
 ) -> ASGIApp:
-    """The ASGI application. `lifespan` starts and stops what was passed in."""
+    """The ASGI application. `lifespan` starts and stops what was passed in; the doors are added to the metrics."""
     admission = Admission(
         keys, reading_bytes_max=settings.reading_bytes_max, body_seconds_max=settings.body_seconds_max
     )
-    doors: dict[str, ASGIApp] = {
+    metrics.add_queue("bodies", lambda: admission.reading_bytes, settings.reading_bytes_max)
+    doors: dict[str, Door] = {
         "/v1/events": EventsDoor(admission, publisher, body_bytes_max=settings.native_body_bytes_max)
     }
     log_bytes_max = settings.helicone_body_bytes_max
@@ -38,19 +46,24 @@ def create_app(
         doors[path] = LogDoor(admission, publisher, provider=provider, body_bytes_max=log_bytes_max)
     doors[TYPED_LOG_PATH] = TypedLogDoor(admission, publisher, provider=None, body_bytes_max=log_bytes_max)
     session_end = SessionEndDoor(admission, publisher, body_bytes_max=log_bytes_max)
-    return Front(doors, session_end, _health_app(health, lifespan))
+    front = Front(doors, session_end, _health_app(health, metrics, lifespan))
+    for door in (*doors.values(), session_end):
+        metrics.add_door(door.name, door.tally)
+    metrics.add_door("none", front.tally)
+    return front
 
 
 class Front:
     """Finds the door of a path: by one look-up for the exact path, else after tidying it up.
 
-    Anything that is not a door's business (health, lifespan) goes to `rest`.
+    Anything that is not a door's business (health, metrics, lifespan) goes to `rest`.
     """
 
     def __init__(self, doors: Mapping[str, ASGIApp], session_end: ASGIApp, rest: Starlette) -> None:
         self._doors = doors
         self._session_end = session_end
         self._rest = rest
+        self.tally = DoorTally()
         self._rest_paths = {route.path for route in rest.routes if isinstance(route, Route)}
 
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
@@ -72,12 +85,14 @@ class Front:
         door = self._doors.get(scope["path"]) or self._session_door(segments)
         method = scope["method"]
         if door is None and scope["path"] not in self._rest_paths:
+            self.tally.refuse(404, "not_found")
             await send_http_fault(send, "not_found")
         elif method == "OPTIONS":
             await _send_options(scope, send)
         elif door is None:
             await self._rest(scope, receive, send)
         elif method != "POST":
+            self.tally.refuse(405, "method_not_allowed")
             await send_http_fault(send, "method_not_allowed", [(b"allow", b"POST, OPTIONS")])
         else:
             await door(scope, receive, send)
@@ -99,7 +114,7 @@ async def _send_options(scope: Scope, send: Send) -> None:
     await send_answer(send, 200, headers, b"")
 
 
-def _health_app(health: Health, lifespan: Lifespan | None) -> Starlette:
+def _health_app(health: Health, metrics: Metrics, lifespan: Lifespan | None) -> Starlette:
     async def live(request: Request) -> Response:
         return JSONResponse({"status": "ok"})
 
@@ -110,7 +125,15 @@ def _health_app(health: Health, lifespan: Lifespan | None) -> Starlette:
         healthy, report = await health.report()
         return JSONResponse(report, status_code=200 if healthy else 503)
 
-    routes = [Route("/livez", live), Route("/readyz", ready), Route("/healthcheck", healthcheck)]
+    async def show_metrics(request: Request) -> Response:
+        return Response(metrics.text(), media_type=CONTENT_TYPE)
+
+    routes = [
+        Route("/livez", live),
+        Route("/readyz", ready),
+        Route("/healthcheck", healthcheck),
+        Route("/metrics", show_metrics),
+    ]
     return Starlette(routes=routes, lifespan=lifespan or _no_lifespan)
 
 

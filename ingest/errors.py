@@ -18,6 +18,8 @@ What is wrong with one event's own content is `ingest.event.InvalidEvent` (400):
 Every `code` is documented in docs/errors.md, and a test walks this tree to prove it.
 """
 
+from collections.abc import Sequence
+
 
 class IngestError(Exception):
     """Something was refused."""
@@ -62,10 +64,14 @@ class BodyTooSlow(IngestError):
 
 
 class UnsupportedEncoding(IngestError):
-    """Unsupported Content-Encoding: send gzip or none"""
+    """Unsupported Content-Encoding"""
 
     code = "unsupported_encoding"
     status = 415
+
+    def __init__(self, text: str = "", *, accepted: Sequence[str] = ("gzip",)) -> None:
+        super().__init__(text or f"Unsupported Content-Encoding: send {', '.join(accepted)} or none")
+        self.accepted = accepted
 
 
 class InvalidBody(IngestError):

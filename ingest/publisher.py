@@ -19,6 +19,7 @@ from infra.kafka import make_producer
 from infra.topics import EVENTS, RECORD_BYTES_MAX, Topic
 from ingest.errors import NotDurable, Overloaded, PublishError, RecordTooLarge
 from ingest.event import partition_of
+from ingest.metrics import ACK_SECONDS_BOUNDS, Histogram
 
 log = structlog.get_logger()
 
@@ -69,12 +70,13 @@ class _Delivery:
 class _Batch:
     """Records of one partition that travel together."""
 
-    __slots__ = ("attempts", "body_bytes", "entries", "expiry", "settled")
+    __slots__ = ("attempts", "began_at", "body_bytes", "entries", "expiry", "settled")
 
     def __init__(self) -> None:
         self.entries: list[tuple[bytes, bytes, _Delivery, int]] = []
         self.body_bytes = 0
         self.attempts = 0
+        self.began_at = 0.0
         self.settled = False
         self.expiry: asyncio.TimerHandle | None = None
 
@@ -138,6 +140,7 @@ class KafkaPublisher:
         self._tasks: set[asyncio.Task[None]] = set()
         self._starting: asyncio.Task[None] | None = None
         self.in_flight_bytes = 0
+        self.acknowledgements = Histogram(ACK_SECONDS_BOUNDS)
 
     @property
     def is_ready(self) -> bool:
@@ -193,7 +196,8 @@ class KafkaPublisher:
         batch.entries.append((key, value, delivery, index))
 
     def _enqueue(self, lane: _Lane, batch: _Batch) -> _Batch:
-        batch.expiry = self._loop.call_later(self._ack_timeout_seconds, self._expire, lane, batch)
+        batch.began_at = self._loop.time()
+        batch.expiry = self._loop.call_at(batch.began_at + self._ack_timeout_seconds, self._expire, lane, batch)
         lane.waiting.append(batch)
         if not lane.sending and self._producer is not None:
             lane.sending = True
@@ -234,6 +238,7 @@ class KafkaPublisher:
             self._resend(lane, batch, fault)
             return
         self.in_flight_bytes -= batch.body_bytes
+        self.acknowledgements.observe(self._loop.time() - batch.began_at)
         batch.settle(None)
 
     def _resend(self, lane: _Lane, batch: _Batch, fault: KafkaError) -> None:

@@ -29,7 +29,9 @@ class IngestSettings(StageSettings):
     """One producer batch. A larger record still travels, alone."""
     ack_timeout_seconds: float = Field(5.0, alias="INGEST_ACK_TIMEOUT_SECONDS", gt=0, le=60)
     """How long an event waits for its acknowledgement before it is answered 503."""
+    head_seconds_max: float = Field(10.0, alias="INGEST_HEAD_SECONDS_MAX", gt=0)
+    """How long the head of a request may take to arrive; then its connection is closed."""
     keep_alive_seconds: int = Field(75, alias="INGEST_KEEP_ALIVE_SECONDS", ge=1)
     """How long an idle connection is kept: longer than a load balancer's 60 s, so that the client closes first."""
-    stop_seconds_max: int = Field(8, alias="INGEST_STOP_SECONDS_MAX", ge=3)
+    stop_seconds_max: int = Field(8, alias="INGEST_STOP_SECONDS_MAX", ge=4)
     """How long a stop waits for requests that are being answered."""

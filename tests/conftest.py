@@ -1,3 +1,3 @@
 """Fixtures of every tier; see `services`."""
 
-pytest_plugins = ["tests.services", "tests.pipeline"]
+pytest_plugins = ["tests.services", "tests.pipeline", "tests.integration.ingest_service"]

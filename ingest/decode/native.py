@@ -208,12 +208,21 @@ def decode_event(record: Record) -> Event:
         event.user_id = sent.user_id
     _set_outcome(event, sent)
     if sent.usage is not NO_BODY:
-        set_tokens(event, native_tokens(_any_decoder.decode(sent.usage), event.flags))
+        set_tokens(event, native_tokens(_usage(sent.usage, event.flags), event.flags))
     event.cost_nanousd = sent.cost_nanousd if sent.cost_usd is None else nanousd(sent.cost_usd)
     event.trace_id = sent.trace_id or None
     event.span_id = sent.span_id or None
     event.parent_span_id = sent.parent_span_id or None
     return event
+
+
+def _usage(text: msgspec.Raw, flags: list[str]) -> Any:
+    """What was sent; nothing, and a flag, when a number in it is beyond a double: the door does not look into it."""
+    try:
+        return _any_decoder.decode(text)
+    except UNREADABLE:
+        flags.append("usage_unreadable")
+        return None
 
 
 def _set_outcome(event: Event, sent: NativeEvent) -> None:

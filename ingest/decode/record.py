@@ -26,4 +26,8 @@ def decode(record: Record) -> Event:
         raise InvalidEvent(f"Invalid event_id: '{record.event_id[:64]}' is not a UUID", code="invalid_id")
     if not 0 < record.project_id <= _PROJECT_ID_MAX:
         raise InvalidEvent(f"Unknown project {record.project_id}", code="unknown_project")
-    return decoder(record)
+    try:
+        return decoder(record)
+    except UnicodeDecodeError as fault:
+        # No door lets it in, but who writes to the topic by another way may.
+        raise InvalidEvent(f"Not UTF-8: {fault.reason} at byte {fault.start}", code="not_utf8") from fault

@@ -41,7 +41,7 @@ async def send_fault(send: Send, fault: IngestError | InvalidEvent) -> None:
     if retry_after_seconds is not None:
         headers.append((b"retry-after", str(retry_after_seconds).encode()))
     if isinstance(fault, UnsupportedEncoding):
-        headers.append((b"accept-encoding", b"gzip"))
+        headers.append((b"accept-encoding", ", ".join(fault.accepted).encode()))
     if fault.status in (408, 413):
         # The rest of the body is not read: the connection cannot be used again.
         headers.append((b"connection", b"close"))

@@ -5,16 +5,17 @@ more than the event itself.
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from uuid import uuid4
 
 import structlog
 from starlette.types import Receive, Scope, Send
 
 from infra.projects import Credential
-from ingest.admission import Admission, ClientGone, Headers
-from ingest.errors import IngestError
+from ingest.admission import GZIP_ONLY, Admission, ClientGone, Headers
+from ingest.errors import IngestError, PublishError
 from ingest.event import InvalidEvent
+from ingest.metrics import DoorTally
 from ingest.publisher import Publisher
 from ingest.routes.answers import send_fault, send_http_fault
 
@@ -29,6 +30,11 @@ def wall_clock_us() -> int:
 class Door:
     """Base of the doors. A subclass implements `take`, which answers a good request and raises for a bad one."""
 
+    name = "door"
+    """What its metrics are called."""
+    encodings: Sequence[bytes] = GZIP_ONLY
+    """The Content-Encodings that its bodies may have."""
+
     def __init__(
         self,
         admission: Admission,
@@ -41,22 +47,27 @@ class Door:
         self.publisher = publisher
         self.body_bytes_max = body_bytes_max
         self.clock_us = clock_us
+        self.tally = DoorTally()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers = dict(scope["headers"])
         try:
             sender = self.admission.known_writer(headers, scope) or await self.admission.writer(headers, scope)
-            body = await self.admission.read_body(headers, receive, self.body_bytes_max)
+            body = await self.admission.read_body(headers, receive, self.body_bytes_max, self.encodings)
             await self.take(sender, headers, body, scope, send)
         except (IngestError, InvalidEvent) as fault:
+            if isinstance(fault, InvalidEvent | PublishError):
+                self.tally.refuse_event(fault.code)
+            self.tally.refuse(fault.status, fault.code)
             await send_fault(send, fault)
         except ClientGone:
-            return
+            self.tally.give_up("client_gone")
         except Exception:
             correlation_id = str(uuid4())
+            self.tally.refuse(500, "internal_error")
             log.exception("internal_error", id=correlation_id)
             await send_http_fault(send, "internal_error", id=correlation_id)
 
     async def take(self, sender: Credential, headers: Headers, body: bytes, scope: Scope, send: Send) -> None:
-        """Publish what is in the body and answer, or raise `IngestError` or `InvalidEvent`."""
+        """Publish what is in the body, tell the tally and answer, or raise `IngestError` or `InvalidEvent`."""
         raise NotImplementedError

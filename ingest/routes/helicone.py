@@ -29,11 +29,16 @@ PROVIDERS = {
 TYPED_LOG_PATH = "/v1/trace/custom/log/typed"
 """Also names its provider in the body, and takes only a log that is complete."""
 
+TYPED_FAULT = "invalid_typed_log"
+"""The reason in the metrics: its answer has a shape without a code."""
+
 _TEXT = (b"content-type", b"text/plain; charset=utf-8")
 
 
 class LogDoor(Door):
     """One log of a request and its response."""
+
+    name = "helicone_log"
 
     def __init__(
         self,
@@ -55,6 +60,7 @@ class LogDoor(Door):
         fault = await self.publisher.publish_one(envelope.key, envelope.value)
         if fault is not None:
             raise fault
+        self.tally.take(1)
         helicone_id = (b"helicone-id", envelope.event_id.encode())
         await send_answer(send, 200, [_TEXT, ANY_ORIGIN, helicone_id], b"ok")
 
@@ -62,12 +68,16 @@ class LogDoor(Door):
 class TypedLogDoor(LogDoor):
     """The strict form: what is missing or of the wrong type is listed, all at once. Every other rule is the log's."""
 
+    name = "helicone_log_typed"
+
     async def take(self, sender: Credential, headers: Headers, body: bytes, scope: Scope, send: Send) -> None:
         """Publish a log that passes the checks of its form; answer what is wrong with any other."""
         fault = typed_fault(readable(body))
         if fault is None:
             await super().take(sender, headers, body, scope, send)
         else:
+            self.tally.refuse_event(TYPED_FAULT)
+            self.tally.refuse(fault.status, TYPED_FAULT)
             await send_json(send, fault.status, fault.content)
 
 

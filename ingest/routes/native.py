@@ -20,6 +20,7 @@ from ingest.routes.door import Door
 
 EVENTS_MAX = 10_000
 """Events in one body."""
+ENCODINGS = (b"gzip", b"zstd")
 
 _HEADERS = [JSON, ANY_ORIGIN]
 _ERRORS_ONLY = b"results=errors"
@@ -34,6 +35,9 @@ Outcome = Envelope | InvalidEvent
 
 class EventsDoor(Door):
     """One event, an array of events, or NDJSON."""
+
+    name = "events"
+    encodings = ENCODINGS
 
     async def take(self, sender: Credential, headers: Headers, body: bytes, scope: Scope, send: Send) -> None:
         """Publish the events; 200 says of each whether it is durable."""
@@ -52,6 +56,7 @@ class EventsDoor(Door):
         fault = await self.publisher.publish_one(envelope.key, envelope.value)
         if fault is not None:
             raise fault
+        self.tally.take(1)
         result = "" if errors_only else _accepted(envelope)
         await send_answer(send, 200, _HEADERS, f'{{"accepted":1,"rejected":0,"results":[{result}]}}'.encode())
 
@@ -75,7 +80,9 @@ class EventsDoor(Door):
                     # One event that may be lost makes the whole body one to send again.
                     raise fault
                 refused = fault
+            self.tally.refuse_event(refused.code)
             results.append(_rejected(index, refused))
+        self.tally.take(accepted)
         rejected = len(outcomes) - accepted
         body = f'{{"accepted":{accepted},"rejected":{rejected},"results":[{",".join(results)}]}}'
         await send_answer(send, 200, _HEADERS, body.encode())
@@ -83,6 +90,9 @@ class EventsDoor(Door):
 
 class SessionEndDoor(Door):
     """The end of one session, whose id is in the path."""
+
+    name = "session_end"
+    encodings = ENCODINGS
 
     async def take(self, sender: Credential, headers: Headers, body: bytes, scope: Scope, send: Send) -> None:
         """Publish the end as an event."""
@@ -92,6 +102,7 @@ class SessionEndDoor(Door):
         fault = await self.publisher.publish_one(envelope.key, envelope.value)
         if fault is not None:
             raise fault
+        self.tally.take(1)
         await send_answer(send, 200, _HEADERS, f'{{"event_id":"{envelope.event_id}"}}'.encode())
 
 

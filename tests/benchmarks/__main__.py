@@ -14,7 +14,7 @@ from tests.benchmarks.drain import drain
 from tests.benchmarks.end_to_end import end_to_end
 from tests.benchmarks.figures import Figure
 from tests.benchmarks.ground import Ground, MeasurementFailed, prepared_ground
-from tests.benchmarks.http_figures import http_batch_100, http_single
+from tests.benchmarks.http_figures import http_batch_100, http_p99, http_single
 from tests.benchmarks.plan import Plan, Reporter
 from tests.benchmarks.report import code_version, show, write
 
@@ -28,6 +28,7 @@ Measure = Callable[[Ground, Plan, Reporter], Awaitable[list[Figure]]]
 
 MEASURES: dict[str, Measure] = {
     "http_single": http_single,
+    "http_p99": http_p99,
     "http_batch_100": http_batch_100,
     "drain": drain,
     "end_to_end": end_to_end,
@@ -44,7 +45,7 @@ def main(
     runs: Annotated[int, typer.Option(min=1, help="Counted runs of each figure.")] = 5,
     quick: Annotated[bool, typer.Option(help="One short run, to see that it works. Not written.")] = False,
 ) -> None:
-    """Figures as ratios within one run on one machine. Fails when a floor does not hold."""
+    """Figures as ratios within one run on one machine. Fails when a floor or a limit does not hold."""
     if only and only not in MEASURES:
         raise typer.BadParameter(f"there is no {only}: {', '.join(MEASURES)}")
     console = Console()

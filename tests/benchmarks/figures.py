@@ -28,6 +28,8 @@ class Figure:
     ceiling: Ceiling | None = None
     floor: float | None = None
     """The least ratio that is accepted."""
+    limit: float | None = None
+    """The ratio that is accepted no more: of a figure that is better when it is smaller."""
     details: dict[str, float] = field(default_factory=dict)
     """Facts that say under which circumstances: sizes, rates."""
 
@@ -50,8 +52,11 @@ class Figure:
 
     @property
     def holds(self) -> bool | None:
-        """Whether the floor is reached; None without one."""
-        return None if self.floor is None or self.ratio is None else self.ratio >= self.floor
+        """Whether the floor is reached and the limit kept; None without either."""
+        if self.ratio is None or (self.floor is None and self.limit is None):
+            return None
+        reached = self.floor is None or self.ratio >= self.floor
+        return reached and (self.limit is None or self.ratio < self.limit)
 
     def as_json(self) -> dict[str, object]:
         """The figure as it is committed, keys always in this order."""
@@ -63,6 +68,7 @@ class Figure:
             "ceiling": None if ceiling is None else {"name": ceiling.name, **_summary(ceiling.runs)},
             "ratio": None if ratio is None else _summary(self.ratios),
             "floor": self.floor,
+            "limit": self.limit,
             "holds": self.holds,
             "details": {name: rounded(value) for name, value in sorted(self.details.items())},
         }

@@ -10,6 +10,9 @@ from tests.benchmarks.plan import Plan, Reporter, alternate
 EVENT_BYTES = 1024
 SINGLE_CONNECTIONS = 256
 SINGLE_FLOOR = 0.40
+ACCEPTED_ONE = '"accepted":1,'
+P99_CONNECTIONS = 64
+P99_LIMIT = 4.0
 BATCH_EVENTS = 100
 BATCH_CONNECTIONS = 8
 """Also the batches that the bare producer has in flight."""
@@ -35,7 +38,7 @@ async def http_single(ground: Ground, plan: Plan, reporter: Reporter) -> list[Fi
             return (await ground.load(job(empty_port, ""))).requests_per_second
 
         async def ours() -> float:
-            rate = (await ground.load(job(port, '"accepted":1,'))).requests_per_second
+            rate = (await ground.load(job(port, ACCEPTED_ONE))).requests_per_second
             await ground.empty_topic(EVENTS)
             return rate
 
@@ -49,6 +52,46 @@ async def http_single(ground: Ground, plan: Plan, reporter: Reporter) -> list[Fi
             ceiling=Ceiling("an empty Starlette handler on the same server", ceiling_runs),
             floor=SINGLE_FLOOR,
             details={"connections": SINGLE_CONNECTIONS, "event_bytes": EVENT_BYTES},
+        )
+    ]
+
+
+async def http_p99(ground: Ground, plan: Plan, reporter: Reporter) -> list[Figure]:
+    """99th percentile of a single event's answer at half of ingest's best rate, beside an empty handler's."""
+    async with ground.empty_handler() as empty_port, ground.service("ingest", "INGEST_PORT") as (port, _):
+
+        def job(at: int, expected: str, rate: float | None) -> LoadJob:
+            return LoadJob(
+                port=at,
+                key=ground.key,
+                connections=P99_CONNECTIONS,
+                event_bytes=EVENT_BYTES,
+                seconds=plan.http_seconds,
+                warm_up_seconds=plan.warm_up_seconds,
+                events_per_second_max=rate,
+                expected=expected,
+            )
+
+        rate = (await ground.load(job(port, ACCEPTED_ONE, None))).requests_per_second / 2
+
+        async def ceiling() -> float:
+            return (await ground.load(job(empty_port, "", rate))).p99_seconds * 1000
+
+        async def ours() -> float:
+            p99_seconds = (await ground.load(job(port, ACCEPTED_ONE, rate))).p99_seconds
+            await ground.empty_topic(EVENTS)
+            return p99_seconds * 1000
+
+        ceiling_runs, our_runs = await alternate(plan, reporter, ceiling, ours)
+    return [
+        Figure(
+            name="http_p99",
+            title="One event a request at half load, 99th percentile",
+            unit="ms",
+            runs=our_runs,
+            ceiling=Ceiling("an empty Starlette handler at the same rate", ceiling_runs),
+            limit=P99_LIMIT,
+            details={"connections": P99_CONNECTIONS, "event_bytes": EVENT_BYTES, "requests_per_second": rate},
         )
     ]
 

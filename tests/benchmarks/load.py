@@ -12,6 +12,7 @@ from typing import cast
 import msgspec
 import uvloop
 
+from tests.benchmarks.figures import quantile
 from tests.benchmarks.payloads import SEED, EventTemplates, Requests
 
 ANSWER_SECONDS_MAX = 15.0
@@ -50,6 +51,8 @@ class LoadResult(msgspec.Struct, frozen=True):
     """Answered 200 at any time, the warm-up included."""
     failures: int
     first_failure: str = ""
+    p99_seconds: float = 0.0
+    """Of a steady rate: from the time when a request was due to its answer, over the counted seconds."""
 
     @property
     def requests_per_second(self) -> float:
@@ -114,6 +117,7 @@ class Load:
         self._counting = self._ending = False
         self._answers = self._counted = self._failures = 0
         self._first_failure = ""
+        self._latencies: list[float] = []
         self._interval_seconds = 0.0
         if job.events_per_second_max is not None:
             self._interval_seconds = job.connections * job.events_per_request / job.events_per_second_max
@@ -142,6 +146,7 @@ class Load:
             events_total=self._answers * self._job.events_per_request,
             failures=self._failures,
             first_failure=self._first_failure,
+            p99_seconds=quantile(self._latencies, 0.99) if self._latencies else 0.0,
         )
 
     def _begin(self) -> None:
@@ -164,6 +169,8 @@ class Load:
         self._answers += 1
         if self._counting:
             self._counted += 1
+            if self._interval_seconds:
+                self._latencies.append(self._loop.time() - connection.due)
         self._busy.discard(connection)
         if self._ending:
             self._idle.set()

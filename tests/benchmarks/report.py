@@ -32,13 +32,13 @@ def show(figures: Sequence[Figure], console: Console) -> None:
     table = Table(title="Medians, and the spread of the counted runs", title_justify="left")
     for name, justify in (("figure", "left"), ("median", "right"), ("min to max", "right"), ("unit", "left")):
         table.add_column(name, justify="right" if justify == "right" else "left", no_wrap=True)
-    for name in ("ceiling", "ratio", "floor"):
+    for name in ("ceiling", "ratio", "bound"):
         table.add_column(name, justify="right", no_wrap=True)
     for figure in figures:
         spread = f"{shown_number(min(figure.runs))} to {shown_number(max(figure.runs))}"
         ceiling = "" if figure.ceiling is None else shown_number(_median(figure.ceiling.runs))
         table.add_row(
-            figure.name, shown_number(figure.median), spread, figure.unit, ceiling, _ratio(figure), _floor(figure)
+            figure.name, shown_number(figure.median), spread, figure.unit, ceiling, _ratio(figure), _bound(figure)
         )
     console.print(table)
 
@@ -116,7 +116,8 @@ def _ratio(figure: Figure) -> str:
     return "" if figure.ratio is None else f"{figure.ratio:.2f}"
 
 
-def _floor(figure: Figure) -> str:
-    if figure.floor is None:
+def _bound(figure: Figure) -> str:
+    if figure.holds is None:
         return ""
-    return f"[green]{figure.floor:.2f} holds[/green]" if figure.holds else f"[red]{figure.floor:.2f} missed[/red]"
+    bound = f"{figure.floor:.2f}" if figure.floor is not None else f"< {figure.limit:.2f}"
+    return f"[green]{bound} holds[/green]" if figure.holds else f"[red]{bound} missed[/red]"

@@ -7,23 +7,17 @@ plain HTTP; the records are read back from the topic.
 import asyncio
 import json
 import signal
-from collections.abc import AsyncIterator, Iterator
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import AsyncIterator
 from typing import Any
+from uuid import uuid4
 
-import asyncpg
 import httpx
 import pytest
-from aiokafka import AIOKafkaConsumer, TopicPartition
 from helicone_helpers import HeliconeManualLogger
 
-from infra.projects import create_key, ensure_project
-from infra.topics import Topic
-from ingest.decode.record import decode
-from ingest.event import Event, Record, decode_record, partition_of
-from tests.processes import Stage
-from tests.services import free_ports, wait_until
+from ingest.event import partition_of
+from tests.integration.ingest_service import Ingest
+from tests.services import wait_until
 
 SESSION = {
     "Helicone-Session-Id": "trip-1",
@@ -32,81 +26,6 @@ SESSION = {
     "Helicone-User-Id": "alice",
     "Helicone-Property-Team": "travel",
 }
-
-
-@dataclass
-class Ingest:
-    """A running ingest, a key for it, and the topic that it fills."""
-
-    stage: Stage
-    url: str
-    key: str
-    kafka: str
-    topic: Topic
-
-    def client(self) -> httpx.AsyncClient:
-        return httpx.AsyncClient(base_url=self.url, headers={"Authorization": f"Bearer {self.key}"}, timeout=30)
-
-    async def records(self) -> list[tuple[int, bytes, Record]]:
-        """Everything on the topic: partition, key and record."""
-        consumer = AIOKafkaConsumer(
-            bootstrap_servers=self.kafka, enable_auto_commit=False, max_partition_fetch_bytes=32 * 1024 * 1024
-        )
-        await consumer.start()
-        try:
-            partitions = [TopicPartition(self.topic.name, index) for index in range(self.topic.partitions)]
-            consumer.assign(partitions)
-            await consumer.seek_to_beginning(*partitions)
-            missing = sum((await consumer.end_offsets(partitions)).values())
-            found: list[tuple[int, bytes, Record]] = []
-            while len(found) < missing:
-                message = await consumer.getone()
-                found.append((message.partition, message.key, decode_record(message.value)))
-            return found
-        finally:
-            await consumer.stop()
-
-    async def events(self) -> list[Event]:
-        """What the records decode to, in order of start."""
-        return sorted((decode(record) for _, _, record in await self.records()), key=lambda event: event.started_at)
-
-
-@pytest.fixture
-def stage(
-    kafka: str, database: str, events_topic: Topic, spans_topic: Topic, tmp_path: Path
-) -> Iterator[tuple[Stage, int]]:
-    [port] = free_ports(1)
-    environment = {
-        "PATHLINE_KAFKA": kafka,
-        "PATHLINE_POSTGRES": database,
-        "PATHLINE_EVENTS_TOPIC": events_topic.name,
-        "PATHLINE_SPANS_TOPIC": spans_topic.name,
-        "INGEST_PORT": str(port),
-    }
-    with Stage("ingest", tmp_path, environment) as ingest:
-        yield ingest, port
-
-
-@pytest.fixture
-async def ingest(kafka: str, database: str, events_topic: Topic, stage: tuple[Stage, int]) -> Ingest:
-    connection = await asyncpg.connect(database)
-    try:
-        project_id = await ensure_project(connection, "default")
-        key = await create_key(connection, project_id, "test", can_read=True)
-    finally:
-        await connection.close()
-    process, port = stage
-    running = Ingest(process, f"http://127.0.0.1:{port}", key, kafka, events_topic)
-
-    async def ready() -> bool:
-        try:
-            async with httpx.AsyncClient(timeout=5) as client:
-                return (await client.get(f"{running.url}/readyz")).status_code == 200
-        except httpx.TransportError:
-            return False
-
-    await wait_until(ready, seconds=30, what="ingest is ready")
-    return running
 
 
 async def test_log_request_of_the_helicone_package(ingest: Ingest, capsys: pytest.CaptureFixture[str]) -> None:
@@ -204,6 +123,35 @@ async def test_a_stop_answers_what_was_taken_and_exits_with_0(ingest: Ingest) ->
     assert answers
     assert all(answer.status_code == 200 for answer in answers)
     accepted = {result["event_id"] for answer in answers for result in answer.json()["results"]}
+    assert accepted <= {record.event_id for _, _, record in await ingest.records()}
+
+
+async def test_a_stop_under_load_loses_no_answer_and_cuts_no_request_off(ingest: Ingest) -> None:
+    accepted: set[str] = set()
+    faults: list[Exception] = []
+
+    async def log_until_refused() -> None:
+        async with ingest.client() as client:
+            while True:
+                event_id = str(uuid4())
+                try:
+                    answer = await client.post("/v1/events", json={"event_id": event_id})
+                except httpx.TransportError as fault:
+                    # Nobody listens any more: that is how it should end.
+                    faults.append(fault)
+                    return
+                assert answer.status_code == 200
+                accepted.add(event_id)
+
+    calls = [asyncio.create_task(log_until_refused()) for _ in range(16)]
+
+    async def under_load() -> bool:
+        return len(accepted) > 200
+
+    await wait_until(under_load, seconds=20, what="every caller is at work")
+    assert await asyncio.to_thread(ingest.stage.terminate, within_seconds=8) == 0
+    await asyncio.gather(*calls)
+    assert {type(fault) for fault in faults} == {httpx.ConnectError}
     assert accepted <= {record.event_id for _, _, record in await ingest.records()}
 
 

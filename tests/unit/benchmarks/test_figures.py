@@ -24,6 +24,12 @@ def test_a_floor_holds_when_the_ratio_reaches_it(floor: float | None, holds: boo
     assert make_figure((10.0,), (20.0,), floor).holds is holds
 
 
+@pytest.mark.parametrize(("limit", "holds"), [(4.0, False), (4.01, True), (5.0, True)])
+def test_a_limit_holds_when_the_ratio_stays_below_it(limit: float, holds: bool) -> None:
+    ceiling = Ceiling("bare", (2.0,))
+    assert Figure("f", "A figure", "ms", (8.0,), ceiling, limit=limit).holds is holds
+
+
 def test_a_figure_without_a_ceiling_has_no_ratio() -> None:
     figure = make_figure((10.0, 30.0, 20.0))
 

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from infra import health
-from infra.health import Health
+from infra.health import Degraded, Health
 
 
 async def test_all_well_is_ok() -> None:
@@ -44,6 +44,22 @@ async def test_each_fault_is_named_and_the_others_are_still_asked(monkeypatch: p
             "disk": "no answer within 0 s",
         },
     }
+
+
+async def test_degraded_is_of_use_and_a_fault_beside_it_is_not() -> None:
+    checks = Health()
+
+    async def without() -> Degraded:
+        return Degraded("the broker is away, the spool takes its place")
+
+    async def failing() -> str:
+        return "no leader"
+
+    checks.add("broker", without)
+    said = {"broker": "degraded: the broker is away, the spool takes its place"}
+    assert await checks.report() == (True, {"status": "degraded", "checks": said})
+    checks.add("topic", failing)
+    assert await checks.report() == (False, {"status": "failing", "checks": said | {"topic": "no leader"}})
 
 
 def test_a_name_is_given_once() -> None:

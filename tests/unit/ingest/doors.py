@@ -11,6 +11,7 @@ from infra.topics import EVENTS
 from ingest.app import create_app
 from ingest.errors import PublishError
 from ingest.event import Record, decode_record
+from ingest.metrics import Metrics
 from ingest.settings import IngestSettings
 
 KEY = "sk-pathline-aaaaaaa-bbbbbbb-ccccccc-ddddddd"
@@ -67,6 +68,7 @@ class Doors:
     publisher: FakePublisher
     keys: FakeKeys
     client: httpx.AsyncClient
+    metrics: Metrics
 
     def decide(self, settings: ProjectSettings) -> None:
         """Have the sender's project have these settings."""
@@ -74,11 +76,11 @@ class Doors:
 
 
 def make_doors(**settings: int) -> Doors:
-    publisher, keys = FakePublisher(), FakeKeys()
-    app = create_app(IngestSettings().model_copy(update=settings), publisher, keys, Health())
+    publisher, keys, metrics = FakePublisher(), FakeKeys(), Metrics()
+    app = create_app(IngestSettings().model_copy(update=settings), publisher, keys, Health(), metrics)
     client = httpx.AsyncClient(
         transport=httpx.ASGITransport(app),
         base_url="http://ingest",
         headers={"Authorization": f"Bearer {KEY}"},
     )
-    return Doors(publisher, keys, client)
+    return Doors(publisher, keys, client, metrics)

@@ -205,3 +205,9 @@ def test_an_event_without_a_time_starts_when_its_uuid_says() -> None:
     received_at_us = 1_767_225_600_000_000 + 3_600_000_000
     event = decode(record("native", {}, event_id=v7, received_at_us=received_at_us))
     assert event.started_at == from_us(int(v7.replace("-", "")[:12], 16) * 1000)
+
+
+def test_a_number_beyond_a_double_in_the_usage_is_no_usage() -> None:
+    sent = msgspec.structs.replace(record("native", {}), content=msgspec.Raw(b'{"usage":{"prompt_tokens":1e999}}'))
+    event = decode(sent)
+    assert (event.prompt_tokens, event.flags) == (0, ["usage_unreadable"])

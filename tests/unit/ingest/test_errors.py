@@ -10,7 +10,7 @@ from ingest.errors import IngestError
 from ingest.routes.answers import HTTP_FAULTS
 
 ROOT = Path(__file__).parents[3]
-DOCUMENTED = set(re.findall(r"`([a-z_]+)`", (ROOT / "docs/errors.md").read_text()))
+DOCUMENTED = set(re.findall(r"`([a-z0-9_]+)`", (ROOT / "docs/errors.md").read_text()))
 
 
 def family(error: type[IngestError]) -> Iterator[type[IngestError]]:
