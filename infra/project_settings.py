@@ -80,8 +80,8 @@ def parse_settings(text: str | bytes) -> ProjectSettings:
     except msgspec.MsgspecError as fault:
         raise InvalidSettings(f"Invalid settings: {fault}") from fault
     for place, rule in enumerate(settings.masking):
-        if fault := _masking_fault(rule):
-            raise InvalidSettings(f"Invalid settings: masking[{place}] {fault}")
+        if wrong := _masking_fault(rule):
+            raise InvalidSettings(f"Invalid settings: masking[{place}] {wrong}")
     return settings
 
 

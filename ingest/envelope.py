@@ -31,6 +31,8 @@ from ingest.event import (
     routing_key,
 )
 from ingest.json_text import without_nul
+from ingest.masked_content import mask_end, mask_event, mask_headers, mask_log, mask_provider
+from ingest.masking import masker_of
 
 _EMPTY_OBJECT = msgspec.Raw(b"{}")
 _EMPTY_STRING = msgspec.Raw(b'""')
@@ -66,9 +68,13 @@ def native_envelope(text: bytes | msgspec.Raw, sender: Credential, received_at_u
 def envelope_of(event: native.NativeEvent, sender: Credential, received_at_us: int) -> Envelope:
     """The record of a parsed event whose own fields hold no U+0000; takes its bodies out of it.
 
+    The rules are those for what is published: an event is masked first.
+
     Raises:
         InvalidEvent: the event breaks a rule.
     """
+    if masker := masker_of(sender):
+        mask_event(event, masker)
     request, response = event.request, event.response
     event.request = event.response = NO_BODY
     event_id = _native_id(event.event_id, received_at_us)
@@ -102,6 +108,9 @@ def end_envelope(session_id: str, text: bytes | msgspec.Raw, sender: Credential,
     content = without_nul(bytes(text))
     end = native.parse_end(content)
     session_id = session_id.replace("\0", "")
+    if masker := masker_of(sender):
+        mask_end(end, masker)
+        session_id = masker.identifier(session_id, "session_id")
     native.check_end(end, session_id, received_at_us)
     return _sealed(
         Record(
@@ -130,6 +139,9 @@ def helicone_envelope(
     log = helicone.parse_log(text)
     request = log.provider_request.json if log.provider_request.json is not NO_BODY else _EMPTY_OBJECT
     response = _take_response(log)
+    masker = masker_of(sender)
+    if masker:
+        log.provider = mask_provider(log.provider, masker)
     provider = provider or helicone.provider_label(log.provider)
     log.taken = None
     log.provider = log.provider_request.json = NO_BODY
@@ -141,6 +153,11 @@ def helicone_envelope(
     kept = {name: without_secret(name, value) for name, value in headers.items() if has_meaning(name)}
     metadata = read_metadata(log.provider_request.meta or {}, kept)
     event_id = event_id_of(metadata.request_id) if metadata.request_id else new_event_id(received_at_us)
+    if masker:
+        request, response = mask_log(log, request, response, provider, masker)
+        content = _encoder.encode(log)
+        kept = mask_headers(kept, masker)
+        metadata = read_metadata(log.provider_request.meta or {}, kept)
     helicone.check_log(log, event_id, received_at_us)
     check_metadata(metadata)
     check_text("provider", provider)

@@ -73,24 +73,31 @@ class Masker:
         masked = self._masked(content, 0)
         return text if masked is content else masked.decode("utf-8", "surrogatepass")
 
-    def field(self, name: str, text: str) -> str:
-        """A text that stands under a name."""
-        return MASKED if self.hides(name) else self.text(text)
+    def field(self, text: str, *names: str) -> str:
+        """A text that stands under these names."""
+        return MASKED if self.hides(*names) else self.text(text)
 
-    def identifier(self, name: str, text: str) -> str:
+    def identifier(self, text: str, *names: str) -> str:
         """A text that tells things apart, such as a session id: what is masked becomes a hash of itself.
 
         Equal ids stay equal and different ones different, so that no two sessions become one.
         """
         content = text.encode("utf-8", "surrogatepass")
-        if self.hides(name):
+        if self.hides(*names):
             return _pseudonym(content).decode()
         masked = _spliced(content, self._spans(content), lambda start, end, _: _pseudonym(content[start:end]))
         return text if masked is content else masked.decode("utf-8", "surrogatepass")
 
-    def json(self, text: msgspec.Raw) -> msgspec.Raw:
-        """A JSON text without what the rules take: values under keys, and matches in strings, keys among them."""
+    def json(self, text: msgspec.Raw, *names: str) -> msgspec.Raw:
+        """A JSON text, which stands under these names, without what the rules take in it.
+
+        That is values under keys, and matches in strings, keys among them. Numbers are taken by their keys alone.
+        """
         content = bytes(text)
+        if not content:
+            return text
+        if self.hides(*names):
+            return msgspec.Raw(_MASKED_LITERAL)
         if self._is_clean(content):
             return text
         masked = self._walked(content, 0)
@@ -118,7 +125,8 @@ class Masker:
 
     def _walked(self, text: bytes, depth: int) -> bytes:
         """Good JSON text with every string of it masked, and every value under a key that a rule names."""
-        pieces, done, position = [], 0, 0
+        pieces: list[bytes] = []
+        done = position = 0
         glance = _Glance(self._any_rule, text)
         while found := _STRING_OR_KEY.search(text, position):
             start, end = found.span("literal")
@@ -152,7 +160,8 @@ class Masker:
         """The values behind quoted keys in what is no JSON as a whole: lines of a stream, a block in prose."""
         if self._quoted_key is None:
             return content
-        pieces, done = [], 0
+        pieces: list[bytes] = []
+        done = 0
         while found := self._quoted_key.search(content, done):
             pieces += content[done : found.end()], _MASKED_LITERAL
             done = _value_end(content, found.end())
@@ -232,7 +241,8 @@ def _matches(rule: _Rule, content: bytes) -> Iterator[tuple[int, int, bytes]]:
 def _spliced(
     content: bytes, spans: list[tuple[int, int, bytes]], replaced: Callable[[int, int, bytes], bytes]
 ) -> bytes:
-    pieces, done = [], 0
+    pieces: list[bytes] = []
+    done = 0
     for start, end, replacement in spans:
         pieces += content[done:start], replaced(start, end, replacement)
         done = end
