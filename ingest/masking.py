@@ -14,7 +14,7 @@ import msgspec
 import re2
 
 from infra.masking_patterns import BUILTINS, InvalidPattern, compile_pattern, looks_at_ends
-from infra.project_settings import MaskingRule
+from infra.project_settings import Mapping, MaskingRule
 from infra.projects import Credential
 
 MASKED = "[masked]"
@@ -43,19 +43,21 @@ class _Rule(NamedTuple):
 
 def masker_of(sender: Credential) -> "Masker | None":
     """The sender's rules, compiled once; None for a project without any."""
-    rules = sender.settings.masking
-    return _masker(rules) if rules else None
+    settings = sender.settings
+    return _masker(settings.masking, settings.mappings) if settings.masking else None
 
 
 @lru_cache(maxsize=256)
-def _masker(rules: tuple[MaskingRule, ...]) -> "Masker":
-    return Masker(rules)
+def _masker(rules: tuple[MaskingRule, ...], mappings: tuple[Mapping, ...]) -> "Masker":
+    return Masker(rules, frozenset(one.attribute for one in mappings if one.field == "session_id"))
 
 
 class Masker:
     """The rules of one version of a project's settings. Methods give what they were given when nothing matches."""
 
-    def __init__(self, rules: tuple[MaskingRule, ...]) -> None:
+    def __init__(self, rules: tuple[MaskingRule, ...], session_attributes: frozenset[str] = frozenset()) -> None:
+        self.session_attributes = session_attributes
+        """Names of OpenTelemetry attributes from which the project's mappings read a session's id."""
         self._keys = frozenset(rule.key.lower() for rule in rules if rule.key is not None)
         self._rules = [*_rules(rules)]
         names = "|".join(re2.escape(key) for key in sorted(self._keys))
@@ -149,10 +151,10 @@ class Masker:
         if b"\\" not in content and b'"' not in content:
             return self._matches_masked(content)
         if not _is_json(content):
-            content = self._without_keys(content)
-        elif depth < JSON_IN_TEXT_DEPTH_MAX:
-            content = self._walked(content, depth + 1)
-        elif b"\\" in content or (self._bare_key is not None and self._bare_key.search(content)):
+            return self._matches_masked(self._without_keys(content))
+        if depth < JSON_IN_TEXT_DEPTH_MAX:
+            return self._walked(content, depth + 1)
+        if b"\\" in content or (self._bare_key is not None and self._bare_key.search(content)):
             return _MASKED_BYTES
         return self._matches_masked(content)
 

@@ -23,15 +23,16 @@ class FakeKeys:
 
     def __init__(self) -> None:
         self.loaded = True
+        self.writer = WRITER
         self.fault: Exception | None = None
 
     def known(self, key: str) -> Credential | None:
-        return WRITER if key == KEY else None
+        return self.writer if key == KEY else None
 
     async def authenticate(self, key: str) -> Credential | None:
         if self.fault is not None:
             raise self.fault
-        return {KEY: WRITER, READ_ONLY_KEY: READER}.get(key)
+        return {KEY: self.writer, READ_ONLY_KEY: READER}.get(key)
 
 
 @dataclass
