@@ -105,8 +105,9 @@ BUILTINS = {
         r"|\(\d{3}\) ?\d{3}[ .-]\d{4}\b|\b\d{3}[.-]\d{3}[.-]\d{4}\b"
     ),
     "ipv4": Builtin(rf"\b(?:{_OCTET}\.){{3}}{_OCTET}\b"),
+    # Cards begin with 2 to 6, Unix times in milliseconds or finer with 1.
     "credit_card": Builtin(
-        r"\b(?:\d{4}[ -]\d{4}[ -]\d{4}[ -]\d{4}(?:[ -]\d{3})?|\d{4}[ -]\d{6}[ -]\d{4,5}|\d{13,19})\b", _luhn_bytes
+        r"\b[2-6](?:\d{3}[ -]\d{4}[ -]\d{4}[ -]\d{4}(?:[ -]\d{3})?|\d{3}[ -]\d{6}[ -]\d{4,5}|\d{12,18})\b", _luhn_bytes
     ),
     "iban": Builtin(r"(?i)\b[a-z]{2}\d{2}(?: ?[a-z0-9]{4}){2,7}(?: ?[a-z0-9]{1,3})?\b", _iban_bytes),
     "us_ssn": Builtin(r"\b\d{3}[ -]\d{2}[ -]\d{4}\b", _ssn_bytes),

@@ -68,17 +68,33 @@ def native_envelope(text: bytes | msgspec.Raw, sender: Credential, received_at_u
 def envelope_of(event: native.NativeEvent, sender: Credential, received_at_us: int) -> Envelope:
     """The record of a parsed event whose own fields hold no U+0000; takes its bodies out of it.
 
-    The rules are those for what is published: an event is masked first.
+    Checked is what is published, after masking.
 
     Raises:
         InvalidEvent: the event breaks a rule.
     """
-    if masker := masker_of(sender):
-        mask_event(event, masker)
     request, response = event.request, event.response
     event.request = event.response = NO_BODY
     event_id = _native_id(event.event_id, received_at_us)
-    value = encode_record(
+    value = _native_value(event, event_id, request, response, sender, received_at_us)
+    masker = masker_of(sender)
+    if masker and not masker.is_clean(value):
+        request, response = mask_event(event, request, response, masker)
+        value = _native_value(event, event_id, request, response, sender, received_at_us)
+    content_bytes = len(value) - memoryview(request).nbytes - memoryview(response).nbytes
+    native.check_event(event, event_id, received_at_us, content_bytes)
+    return Envelope(event_id, routing_key(sender.project_id, event.session_id, event_id), value)
+
+
+def _native_value(
+    event: native.NativeEvent,
+    event_id: str,
+    request: msgspec.Raw,
+    response: msgspec.Raw,
+    sender: Credential,
+    received_at_us: int,
+) -> bytes:
+    return encode_record(
         Record(
             SCHEMA_VERSION,
             "native",
@@ -94,9 +110,6 @@ def envelope_of(event: native.NativeEvent, sender: Credential, received_at_us: i
             response,
         )
     )
-    content_bytes = len(value) - memoryview(request).nbytes - memoryview(response).nbytes
-    native.check_event(event, event_id, received_at_us, content_bytes)
-    return Envelope(event_id, routing_key(sender.project_id, event.session_id, event_id), value)
 
 
 def end_envelope(session_id: str, text: bytes | msgspec.Raw, sender: Credential, received_at_us: int) -> Envelope:

@@ -22,8 +22,10 @@ _OPEN_OBJECTS = ("usage", "properties")
 _OMITTING = "true"
 
 
-def mask_event(event: NativeEvent, masker: Masker) -> None:
-    """Mask a native event, bodies included, in place."""
+def mask_event(
+    event: NativeEvent, request: msgspec.Raw, response: msgspec.Raw, masker: Masker
+) -> tuple[msgspec.Raw, msgspec.Raw]:
+    """Mask a native event in place, whose bodies were cut out of it; gives the bodies."""
     for name in _NATIVE_IDS:
         if text := getattr(event, name):
             setattr(event, name, masker.identifier(text, name))
@@ -33,13 +35,12 @@ def mask_event(event: NativeEvent, masker: Masker) -> None:
     for name in _OPEN_OBJECTS:
         # Its values must stay what they are, an object's: under a rule's key there is none.
         setattr(event, name, NO_BODY if masker.hides(name) else masker.json(getattr(event, name)))
-    event.request = masker.json(event.request, "request")
-    event.response = masker.json(event.response, "response")
     if event.error is not None:
         if event.error.type:
             event.error.type = masker.field(event.error.type, "error", "type")
         if event.error.message:
             event.error.message = masker.field(event.error.message, "error", "message")
+    return masker.json(request, "request"), masker.json(response, "response")
 
 
 def mask_end(end: SessionEnd, masker: Masker) -> None:

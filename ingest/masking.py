@@ -32,6 +32,7 @@ _STRING_OR_KEY = re.compile(rb"(?P<literal>" + _STRING + rb")(?P<colon>\s*:\s*)?
 _STRING_OR_BRACKET = re.compile(_STRING + rb"|[][{}]", re.DOTALL)
 _SCALAR = re.compile(rb"[^\s,\]}]*")
 _OPENING_QUOTE = re.compile(rb'(\\*)"')
+_OTHER_ESCAPE = re.compile(rb'\\[^nrt"]')
 _raw_decoder = msgspec.json.Decoder(msgspec.Raw)
 
 
@@ -100,7 +101,7 @@ class Masker:
             return text
         if self.hides(*names):
             return msgspec.Raw(_MASKED_LITERAL)
-        if self._is_clean(content):
+        if self.is_clean(content):
             return text
         masked = self._walked(content, 0)
         return text if masked is content else msgspec.Raw(masked)
@@ -121,9 +122,16 @@ class Masker:
         except InvalidPattern:
             return None
 
-    def _is_clean(self, text: bytes) -> bool:
+    def is_clean(self, text: bytes) -> bool:
         """Whether JSON text is seen at a glance to hold nothing to mask. False also in doubt."""
-        return self._any_rule is not None and b"\\" not in text and self._any_rule.search(text) is None
+        if self._any_rule is None:
+            return False
+        if b"\\" in text:
+            if _OTHER_ESCAPE.search(text):
+                return False
+            # Now each string, also one inside of JSON inside of a string, stands there as what it spells.
+            text = text.replace(rb"\n", b"\n").replace(rb"\"", b'"').replace(rb"\t", b"\t").replace(rb"\r", b"\r")
+        return self._any_rule.search(text) is None
 
     def _walked(self, text: bytes, depth: int) -> bytes:
         """Good JSON text with every string of it masked, and every value under a key that a rule names."""
