@@ -81,8 +81,8 @@ def envelope_of(event: native.NativeEvent, sender: Credential, received_at_us: i
     if masker and not masker.is_clean(value):
         request, response = mask_event(event, request, response, masker)
         value = _native_value(event, event_id, request, response, sender, received_at_us)
-    content_bytes = len(value) - memoryview(request).nbytes - memoryview(response).nbytes
-    native.check_event(event, event_id, received_at_us, content_bytes)
+    content_bytes = len(value) - len(memoryview(request)) - len(memoryview(response))
+    native.admit_event(event, event_id, received_at_us, content_bytes)
     return Envelope(event_id, routing_key(sender.project_id, event.session_id, event_id), value)
 
 
