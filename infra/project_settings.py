@@ -8,6 +8,8 @@ from typing import Annotated
 
 import msgspec
 
+from infra.masking_patterns import BUILTINS, InvalidPattern, check_pattern
+
 Seconds = Annotated[int, msgspec.Meta(ge=1, le=7 * 24 * 3600)]
 Days = Annotated[int, msgspec.Meta(ge=1, le=36_500)]
 Name = Annotated[str, msgspec.Meta(min_length=1, max_length=256)]
@@ -69,20 +71,31 @@ def parse_settings(text: str | bytes) -> ProjectSettings:
     """Settings from their JSON; what is left out has its default.
 
     Raises:
-        InvalidSettings: not JSON, an unknown field, or a value out of range.
+        InvalidSettings: not JSON, an unknown field, a value out of range, or a masking rule that cannot be run.
     """
     try:
         settings = _decoder.decode(text)
     except msgspec.MsgspecError as fault:
         raise InvalidSettings(f"Invalid settings: {fault}") from fault
     for place, rule in enumerate(settings.masking):
-        if sum(part is not None for part in (rule.key, rule.pattern, rule.builtin)) != 1:
-            raise InvalidSettings(
-                f"Invalid settings: masking[{place}] needs exactly one of `key`, `pattern`, `builtin`"
-            )
+        if wrong := _masking_fault(rule):
+            raise InvalidSettings(f"Invalid settings: masking[{place}] {wrong}")
     return settings
 
 
 def settings_text(settings: ProjectSettings) -> str:
     """The JSON of settings, without the defaults. `parse_settings` of it gives the same settings."""
     return _encoder.encode(settings).decode()
+
+
+def _masking_fault(rule: MaskingRule) -> str | None:
+    if sum(part is not None for part in (rule.key, rule.pattern, rule.builtin)) != 1:
+        return "needs exactly one of `key`, `pattern`, `builtin`"
+    if rule.builtin is not None and rule.builtin not in BUILTINS:
+        return f"has no builtin '{rule.builtin[:64]}': there are {', '.join(sorted(BUILTINS))}"
+    if rule.pattern is not None:
+        try:
+            check_pattern(rule.pattern)
+        except InvalidPattern as fault:
+            return f"has the invalid pattern '{rule.pattern[:64]}': {fault}"
+    return None

@@ -31,6 +31,8 @@ from ingest.event import (
     routing_key,
 )
 from ingest.json_text import without_nul
+from ingest.masked_content import mask_end, mask_event, mask_headers, mask_log, mask_provider
+from ingest.masking import masker_of
 
 _EMPTY_OBJECT = msgspec.Raw(b"{}")
 _EMPTY_STRING = msgspec.Raw(b'""')
@@ -67,13 +69,37 @@ def native_envelope(text: bytes | msgspec.Raw, sender: Credential, received_at_u
 def envelope_of(event: native.NativeEvent, sender: Credential, received_at_us: int) -> Envelope:
     """The record of a parsed event whose own fields hold no U+0000; takes its bodies out of it.
 
+    Checked is what is published, after masking.
+
     Raises:
         InvalidEvent: the event breaks a rule.
     """
     request, response = event.request, event.response
     event.request = event.response = NO_BODY
     event_id = _native_id(event.event_id, received_at_us)
-    value = encode_record(
+    value = _native_value(event, event_id, request, response, sender, received_at_us)
+    masker = masker_of(sender)
+    if masker and not masker.is_clean(value):
+        request, response = mask_event(event, request, response, masker)
+        value = _native_value(event, event_id, request, response, sender, received_at_us)
+    content_bytes = len(value) - len(memoryview(request)) - len(memoryview(response))
+    if sender.settings.retention_days is None:
+        native.admit_event(event, event_id, received_at_us, content_bytes)
+    else:
+        checked = native.check_event(event, event_id, received_at_us, content_bytes)
+        check_retention("started_at: it", checked.start_us, sender, received_at_us)
+    return Envelope(event_id, routing_key(sender.project_id, event.session_id, event_id), value)
+
+
+def _native_value(
+    event: native.NativeEvent,
+    event_id: str,
+    request: msgspec.Raw,
+    response: msgspec.Raw,
+    sender: Credential,
+    received_at_us: int,
+) -> bytes:
+    return encode_record(
         Record(
             SCHEMA_VERSION,
             "native",
@@ -89,10 +115,6 @@ def envelope_of(event: native.NativeEvent, sender: Credential, received_at_us: i
             response,
         )
     )
-    content_bytes = len(value) - memoryview(request).nbytes - memoryview(response).nbytes
-    checked = native.check_event(event, event_id, received_at_us, content_bytes)
-    check_retention("started_at: it", checked.start_us, sender, received_at_us)
-    return Envelope(event_id, routing_key(sender.project_id, event.session_id, event_id), value)
 
 
 def end_envelope(session_id: str, text: bytes | msgspec.Raw, sender: Credential, received_at_us: int) -> Envelope:
@@ -104,6 +126,9 @@ def end_envelope(session_id: str, text: bytes | msgspec.Raw, sender: Credential,
     content = without_nul(bytes(text))
     end = native.parse_end(content)
     session_id = session_id.replace("\0", "")
+    if masker := masker_of(sender):
+        mask_end(end, masker)
+        session_id = masker.identifier(session_id, "session_id")
     at_us = native.check_end(end, session_id, received_at_us)
     check_retention("at: it", at_us, sender, received_at_us)
     return _sealed(
@@ -133,6 +158,9 @@ def helicone_envelope(
     log = helicone.parse_log(text)
     request = log.provider_request.json if log.provider_request.json is not NO_BODY else _EMPTY_OBJECT
     response = _take_response(log)
+    masker = masker_of(sender)
+    if masker:
+        log.provider = mask_provider(log.provider, masker)
     provider = provider or helicone.provider_label(log.provider)
     log.taken = None
     log.provider = log.provider_request.json = NO_BODY
@@ -144,6 +172,11 @@ def helicone_envelope(
     kept = {name: without_secret(name, value) for name, value in headers.items() if has_meaning(name)}
     metadata = read_metadata(log.provider_request.meta or {}, kept)
     event_id = event_id_of(metadata.request_id) if metadata.request_id else new_event_id(received_at_us)
+    if masker:
+        request, response = mask_log(log, request, response, provider, masker)
+        content = _encoder.encode(log)
+        kept = mask_headers(kept, masker)
+        metadata = read_metadata(log.provider_request.meta or {}, kept)
     checked = helicone.check_log(log, event_id, received_at_us)
     check_retention("timing: 'startTime'", checked.start_us, sender, received_at_us)
     check_metadata(metadata)

@@ -9,6 +9,7 @@ Imported downstream by `processors`; it imports nothing of the other modules of 
 
 import os
 import re
+import struct
 from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
 from hashlib import blake2b
@@ -183,9 +184,12 @@ def _session_key(project_id: int, session_id: str) -> bytes:
     return _key(f"{project_id}\0s{session_id}")
 
 
+_first_64_bits = struct.Struct(">Q").unpack_from
+
+
 def partition_of(key: bytes, partitions: int) -> int:
     """The one partitioner, shared by every producer. `key` is already a uniform hash."""
-    return int.from_bytes(key[:8], "big") % partitions
+    return int(_first_64_bits(key)[0]) % partitions
 
 
 def text_key(text: str) -> UUID:

@@ -46,6 +46,8 @@ _SPELLINGS = {
 }
 """How LiteLLM's proxy, which copies only headers that begin with `helicone_`, spells them in `meta`."""
 _SPELLED_PREFIX = "helicone_property_"
+PROPERTY_PREFIXES = (PROPERTY_PREFIX, _SPELLED_PREFIX)
+"""Of the same length."""
 
 
 class Metadata(msgspec.Struct, gc=False):
@@ -68,8 +70,18 @@ def has_meaning(name: str) -> bool:
         name in _FIELDS
         or name in _PROPERTIES
         or name in _SPELLINGS
-        or (name.startswith((PROPERTY_PREFIX, _SPELLED_PREFIX)) and len(name) > len(PROPERTY_PREFIX))
+        or (name.startswith(PROPERTY_PREFIXES) and len(name) > len(PROPERTY_PREFIX))
     )
+
+
+def meanings_of(name: str) -> tuple[str, ...]:
+    """All names that a lower-cased header or `meta` key goes by: its own, its field's or its property's."""
+    plain = _SPELLINGS.get(name, name)
+    if plain in _FIELDS:
+        return name, plain, _FIELDS[plain]
+    if plain.startswith(PROPERTY_PREFIXES):
+        return name, plain[len(PROPERTY_PREFIX) :]
+    return name, _PROPERTIES.get(plain, plain)
 
 
 def without_secret(name: str, value: str) -> str:

@@ -34,6 +34,8 @@ from ingest.event import (
 
 KINDS = REQUEST_KINDS | {"span"}
 OUTCOMES = ("completed", "failed")
+_PLAIN_SKEW_SECONDS = 3_600
+"""Times this much after the receipt are well below `FUTURE_MAX`, whatever is rounded."""
 _COST_USD_MAX = COST_NANOUSD_MAX // 1_000_000_000
 
 
@@ -143,6 +145,25 @@ def check_event(event: NativeEvent, event_id: str, received_at_us: int, content_
     Raises:
         InvalidEvent: the first rule that is broken.
     """
+    _check_fields(event, content_bytes)
+    start_us, end_us = _times(event, event_id, received_at_us)
+    properties = _properties(event.properties)
+    return Checked(start_us, end_us, properties)
+
+
+def admit_event(event: NativeEvent, event_id: str, received_at_us: int, content_bytes: int) -> None:
+    """The same rules for the door, which needs no result: raises like `check_event`."""
+    _check_fields(event, content_bytes)
+    start, end = event.started_at, event.ended_at
+    # Nearly all times are numbers in order and far from every limit: microseconds, which keep the order, say the same.
+    plain_max = received_at_us / 1_000_000 + _PLAIN_SKEW_SECONDS
+    if not (type(start) is float and type(end) is float and 0 <= start <= end <= plain_max):
+        _times(event, event_id, received_at_us)
+    if event.properties is not NO_BODY:
+        _properties(event.properties)
+
+
+def _check_fields(event: NativeEvent, content_bytes: int) -> None:
     # JSON text is never shorter than what it spells: in a small content no text can be too long.
     if content_bytes > TEXT_BYTES_MAX:
         _check_texts(event)
@@ -153,9 +174,6 @@ def check_event(event: NativeEvent, event_id: str, received_at_us: int, content_
         check_status(event.status)
     if event.time_to_first_token_ms is not None or event.cost_usd is not None or event.cost_nanousd is not None:
         _check_amounts(event)
-    start_us, end_us = _times(event, event_id, received_at_us)
-    properties = _properties(event.properties)
-    return Checked(start_us, end_us, properties)
 
 
 def check_end(end: SessionEnd, session_id: str | None, received_at_us: int) -> int:
@@ -334,7 +352,7 @@ def _properties(text: msgspec.Raw) -> dict[str, str]:
     except UNREADABLE:
         properties = _spelled(text)
     # JSON text is never shorter than what it spells: in so small an object nothing can be over its limit.
-    if memoryview(text).nbytes > PROPERTY_NAME_BYTES_MAX:
+    if len(memoryview(text)) > PROPERTY_NAME_BYTES_MAX:
         check_properties(properties)
     return properties
 

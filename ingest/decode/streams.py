@@ -29,10 +29,11 @@ class DecodedBody(msgspec.Struct, frozen=True, gc=False):
     """A chunk of an Anthropic stream reported an error: the body is that chunk, the status becomes 500."""
 
 
-def read_text_body(literal: msgspec.Raw, status: int, provider: str) -> DecodedBody:
+def read_text_body(literal: msgspec.Raw, status: int, provider: str, *, keep_chunks: bool = True) -> DecodedBody:
     """The body in a `textBody`, given as the JSON string literal that was received.
 
-    JSON is that JSON, a stream is folded, and anything else is the text itself.
+    JSON is that JSON, a stream is folded, and anything else is the text itself. With `keep_chunks` a folded body has
+    its chunks beside it, where both fit.
 
     Raises:
         InvalidEvent: the literal is no JSON string.
@@ -52,16 +53,16 @@ def read_text_body(literal: msgspec.Raw, status: int, provider: str) -> DecodedB
     chunks, rest = _chunks_of(text)
     if not chunks:
         return DecodedBody(literal, is_received=True)
-    return _folded(chunks, rest, provider)
+    return _folded(chunks, rest, provider, keep_chunks)
 
 
-def read_chunks(streamed_data: msgspec.Raw, provider: str) -> DecodedBody | None:
-    """The body in `json.streamed_data`; None when that is no array of chunks."""
+def read_chunks(streamed_data: msgspec.Raw, provider: str, *, keep_chunks: bool = True) -> DecodedBody | None:
+    """The body in `json.streamed_data`, as `read_text_body`'s; None when that is no array of chunks."""
     try:
         chunks = _items_decoder.decode(streamed_data)
     except (*_NOT_JSON, UnicodeDecodeError):
         return None
-    return _folded(chunks, None, provider) if chunks else None
+    return _folded(chunks, None, provider, keep_chunks) if chunks else None
 
 
 def _may_be_json(text: str) -> bool:
@@ -103,7 +104,7 @@ def _object(data: str) -> msgspec.Raw | None:
         return None
 
 
-def _folded(raw_chunks: list[msgspec.Raw], rest: str | None, provider: str) -> DecodedBody:
+def _folded(raw_chunks: list[msgspec.Raw], rest: str | None, provider: str, keep_chunks: bool) -> DecodedBody:
     kept: list[Any] = [*raw_chunks, rest] if rest is not None else list(raw_chunks)
     try:
         chunks = [_any_decoder.decode(chunk) for chunk in raw_chunks]
@@ -117,7 +118,8 @@ def _folded(raw_chunks: list[msgspec.Raw], rest: str | None, provider: str) -> D
     folded = fold(chunks)
     if folded is None:
         return DecodedBody(msgspec.json.encode({"streamed_data": kept}), is_received=False)
-    both = msgspec.json.encode({**folded, "streamed_data": kept})
-    if len(both) <= FOLDED_BYTES_MAX:
-        return DecodedBody(both, is_received=False)
+    if keep_chunks:
+        both = msgspec.json.encode({**folded, "streamed_data": kept})
+        if len(both) <= FOLDED_BYTES_MAX:
+            return DecodedBody(both, is_received=False)
     return DecodedBody(msgspec.json.encode(folded), is_received=False)
