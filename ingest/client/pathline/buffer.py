@@ -16,6 +16,9 @@ EVENT_BYTES = 64
 
 NEVER = sys.maxsize
 
+FULL_FROM = 0.875
+"""A share of the bytes: a queue that holds so much and had no room for an event is full for smaller ones too."""
+
 SPILL_FROM_FULLNESS = 0.5
 """From here on events go to disk, if they may: early enough that the other half takes what is logged meanwhile."""
 
@@ -42,7 +45,7 @@ class Buffer:
     def __init__(self, limits: Limits) -> None:
         """Empty."""
         self._limits = limits
-        self._events_max, self._bytes_max = limits.queue_events_max, limits.queue_bytes_max
+        self._events_room, self._bytes_max = limits.queue_events_max, limits.queue_bytes_max
         self._bell: queue.SimpleQueue[None] = queue.SimpleQueue()
         self._spill_bell: queue.SimpleQueue[None] = queue.SimpleQueue()
         self._waiting: deque[bytes] = deque()
@@ -66,7 +69,7 @@ class Buffer:
             NotSerialisable: a value has no JSON.
         """
         waiting = self._waiting
-        if len(waiting) + self._taken >= self._events_max:
+        if len(waiting) + self._taken >= self._events_room:
             return False
         taken_down = snapshot(fields, event_id, logged_at, ended_session_id)
         nbytes = len(taken_down) + EVENT_BYTES
@@ -74,6 +77,9 @@ class Buffer:
         held = self._bytes_in - self._bytes_out
         if held > self._bytes_max:
             self._bytes_in -= nbytes
+            if held - nbytes > self._bytes_max * FULL_FROM:
+                # Until there is room again nothing is copied only to be dropped.
+                self._events_room = 0
             return False
         waiting.append(taken_down)
         return (len(waiting) < self._ring_at_events and held < self._ring_at_bytes) or self._wake(len(waiting), held)
@@ -120,6 +126,7 @@ class Buffer:
             self._taken -= len(events)
             self._bytes_out += sum(len(event) + EVENT_BYTES for event in events)
             self._settled += len(events)
+            self._events_room = self._limits.queue_events_max
             self._progress.notify_all()
 
     def put_back(self, events: Sequence[bytes]) -> None:

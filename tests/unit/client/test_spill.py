@@ -61,9 +61,9 @@ def wait_until_empty(folder: Path) -> None:
 
 def test_with_the_server_away_more_than_memory_holds_is_kept_and_sent_by_the_next_process(tmp_path: Path) -> None:
     first = Client(away(), "sk-test", limits=SMALL, spill_folder=tmp_path)
-    log_all(first, 5_000)
     with first.session(id="a/b") as session:
         session.end("failed", "gave up")
+    log_all(first, 5_000)
     first.close(0)
     stats = first.stats()
     assert (stats.spilled, stats.queued) == (5_001, 0)
