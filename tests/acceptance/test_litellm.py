@@ -1,4 +1,4 @@
-"""What LiteLLM's `helicone` callback logs, unmodified but for its address, is what the read API says, field by field."""
+"""What LiteLLM's `helicone` callback logs, unmodified but for its address, is what the read API says."""
 
 import asyncio
 import os
