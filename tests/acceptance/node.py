@@ -26,11 +26,14 @@ def install() -> None:
     os.utime(INSTALLED)
 
 
-async def run_script(script: Path, *arguments: str) -> str:
-    """Run a script of `PACKAGES` and give what it printed."""
+async def run_script(script: Path, *arguments: str, cwd: Path | None = None) -> str:
+    """Run a script that lies beside the packages and give what it printed."""
     program = Path(executable.ROOT_DIR) / "bin" / "node"
     process = await asyncio.create_subprocess_exec(
-        *(str(program), str(script), *arguments), stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
+        *(str(program), str(script), *arguments),
+        cwd=cwd,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
     )
     said, _ = await asyncio.wait_for(process.communicate(), timeout=60)
     assert process.returncode == 0, said.decode()

@@ -122,7 +122,7 @@ async def run(pipeline: Pipeline, folder: Path, program: str, text: str, *, exit
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
     )
-    said, _ = await asyncio.wait_for(process.communicate(), timeout=30)
+    said, _ = await asyncio.wait_for(process.communicate(), timeout=90)
     assert process.returncode == exit_code, said.decode()
     return said.decode()
 
