@@ -50,10 +50,12 @@ with tracer.start_as_current_span("invoke_agent planner", attributes=AGENT):
         pass
     with tracer.start_as_current_span("execute_tool weather", attributes=tool("weather")):
         pass
-    with tracer.start_as_current_span("GET", kind=SpanKind.CLIENT, attributes={"http.request.method": "GET"}):
-        with tracer.start_as_current_span("execute_tool search", attributes=tool("search")) as span:
-            span.set_attribute("error.type", "TimeoutError")
-            span.set_status(Status(StatusCode.ERROR, "no answer within 30 s"))
+    with (
+        tracer.start_as_current_span("GET", kind=SpanKind.CLIENT, attributes={"http.request.method": "GET"}),
+        tracer.start_as_current_span("execute_tool search", attributes=tool("search")) as span,
+    ):
+        span.set_attribute("error.type", "TimeoutError")
+        span.set_status(Status(StatusCode.ERROR, "no answer within 30 s"))
     try:
         with tracer.start_as_current_span("execute_tool book", attributes=tool("book")):
             raise ValueError("sold out")

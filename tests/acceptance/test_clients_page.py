@@ -36,7 +36,7 @@ async def test_pathline_logs_a_trip(pipeline: Pipeline, tmp_path: Path) -> None:
     assert "sent=5, " in said
     trip = await session_of(pipeline, "trip-4")
     assert (trip["name"], trip["status"]) == ("Trip", "completed")
-    assert own_counts(trip) == {"/": 0, "/plan": 2, "/plan/weather": 1, "/plan/sights": 1}
+    assert own_counts(trip) == {"/": 0, "/plan": 1, "/plan/weather": 1, "/plan/sights": 1}
 
 
 async def test_helicones_helper_logs_a_tool_call(pipeline: Pipeline, tmp_path: Path) -> None:

@@ -43,7 +43,8 @@ async def test_a_trace_of_the_sdk_is_read_back(pipeline: Pipeline) -> None:
     assert (session["prompt_tokens"], session["completion_tokens"]) == (15, 4)
     assert own_counts(session) == {"/": 0, "/planner": 0, **dict.fromkeys(paths, 1)}
     rows = await pipeline.fetch(
-        "SELECT error_type, error_message FROM requests WHERE session_id = 'trip-otel' AND status <> 200 ORDER BY status"
+        "SELECT error_type, error_message FROM requests "
+        "WHERE session_id = 'trip-otel' AND status <> 200 ORDER BY status"
     )
     assert [row["error_type"] for row in rows] == ["TimeoutError", "ValueError"]
     assert "no answer within 30 s" in rows[0]["error_message"] and "sold out" in rows[1]["error_message"]
@@ -142,9 +143,5 @@ async def requests_of(pipeline: Pipeline, session_id: str, paths: set[str]) -> d
         return {path for path, count in nodes.items() if count == 1} == paths
 
     await wait_until(resolved, seconds=30, what=f"the paths {sorted(paths)} in {session_id}")
-    found = await all_requests(pipeline, session_id)
-    return {
-        one["properties"]["Helicone-Session-Path"]: one
-        for one in found
-        if one["properties"].get("Helicone-Session-Path") in paths
-    }
+    by_path = {one["properties"].get("Helicone-Session-Path"): one for one in await all_requests(pipeline, session_id)}
+    return {path: by_path[path] for path in paths}
