@@ -22,7 +22,7 @@ AGENT = {
     "Helicone-Session-Name": "Trip",
     "Helicone-Property-Tier": "pro",
 }
-CHAT = {
+CHAT: dict[str, str | int] = {
     "gen_ai.operation.name": "chat",
     "gen_ai.provider.name": "openai",
     "gen_ai.request.model": "gpt-4o",

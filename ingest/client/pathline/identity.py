@@ -3,6 +3,7 @@
 import itertools
 import os
 import uuid
+from collections.abc import Iterator
 
 BLOCK_SECONDS = 0.016
 """Ids of so long a time share all but their last digits, so an id's own time may be earlier than its event by this."""
@@ -19,7 +20,7 @@ class Identity:
         # Of the fourth group's first digit two bits are the variant.
         self._process = f"{bits & 0xFFF:03x}-{0x8000 | bits >> 12 & 0x3FFF:04x}-"
         self._blocks = itertools.count(bits >> 26 & 0x7FFFFFFFF)
-        self._block = ("", iter(()), 0.0)
+        self._block: tuple[str, Iterator[str], float] = ("", iter(()), 0.0)
 
     def new(self, now: float) -> str:
         """The id of something that began at this Unix time in seconds."""
