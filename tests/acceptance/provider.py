@@ -21,21 +21,21 @@ COMPLETION: dict[str, Any] = {
     },
 }
 REFUSED_MODEL = "no-such-model"
-REFUSAL = {"error": {"message": "The model does not exist", "type": "invalid_request_error", "code": "model_not_found"}}
 
 
 @contextmanager
-def provider() -> Iterator[str]:
-    """The base address, as OPENAI_BASE_URL takes it, until the block ends. One model is refused with 404."""
+def provider(refused_model: str = REFUSED_MODEL, status: int = 404, message: str = "No such model") -> Iterator[str]:
+    """The base address, as OPENAI_BASE_URL takes it, until the block ends. One model is refused with this status."""
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
         def do_POST(self) -> None:
             asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-            is_known = self.path == "/v1/chat/completions" and asked["model"] != REFUSED_MODEL
-            content = json.dumps(COMPLETION if is_known else REFUSAL).encode()
-            self.send_response(200 if is_known else 404)
+            is_known = self.path == "/v1/chat/completions" and asked["model"] != refused_model
+            content = json.dumps(COMPLETION if is_known else {"error": {"message": message}}).encode()
+            self.send_response(200 if is_known else status)
+            self.send_header("x-should-retry", "false")
             self.send_header("Content-Type", "application/json")
             self.send_header("Content-Length", str(len(content)))
             self.end_headers()

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from tests.acceptance.provider import REFUSED_MODEL, provider
+from tests.acceptance.provider import provider
 from tests.acceptance.test_clients_page import example_with, own_counts
 from tests.acceptance.test_readme import run
 from tests.pipeline import Pipeline
@@ -54,18 +54,19 @@ async def test_calls_that_openinference_instruments_are_read_back(pipeline: Pipe
     with provider() as base_url:
         await run_workflow(pipeline, "openinference_workflow.py", OPENAI_BASE_URL=base_url, OPENAI_API_KEY="sk-none")
     await await_requests(pipeline, "trip-oi", 2)
-    found = {one["model"]: one for one in await all_requests(pipeline, "trip-oi")}
+    found = await all_requests(pipeline, "trip-oi")
 
-    assert set(found) == {"gpt-4o-mini-2024-07-18", REFUSED_MODEL}
-    answered, refused = found["gpt-4o-mini-2024-07-18"], found[REFUSED_MODEL]
-    for one in found.values():
+    answered, refused = sorted(found, key=lambda one: str(one["model"]))
+    # The instrumentation names the model that answered, and none when nobody did.
+    assert (answered["model"], refused["model"]) == ("gpt-4o-mini-2024-07-18", "unknown")
+    for one in found:
         assert (one["request_user_id"], one["provider"]) == ("alice", "OPENAI")
         assert (one["properties"]["environment"], one["properties"]["tags"]) == ("production", "a,b")
         assert one["request_body"]["messages"][0]["content"] == "Where to in Nürnberg?"
         assert one["request_body"]["temperature"] == 0.5
     assert (answered["response_status"], answered["prompt_tokens"], answered["completion_tokens"]) == (200, 10, 4)
     assert answered["response_body"]["choices"][0]["message"]["content"] == "The castle."
-    assert refused["response_status"] in (404, 500)
+    assert refused["response_status"] == 500
     session = await session_of(pipeline, "trip-oi")
     assert (session["user_ids"], session["request_count"], session["error_count"]) == (["alice"], 2, 1)
 

@@ -39,8 +39,9 @@ class Spill:
         sizes = [_size(path) for path in self._folder.iterdir() if path.suffix in (WHOLE, PARTIAL)]
         if len(sizes) >= FILES_MAX or sum(sizes) + len(content) > self._bytes_max:
             return False
-        # The name says the order: time, then number.
-        path = self._folder / f"{time.time_ns():020d}-{self._writer}-{next(self._numbers):06d}{PARTIAL}"
+        # The name says the order: time, then number. A forked child has the same name as a writer, but another id.
+        name = f"{time.time_ns():020d}-{next(self._numbers):06d}-{self._writer}-{os.getpid()}"
+        path = self._folder / f"{name}{PARTIAL}"
         try:
             with open(path, "xb", opener=_private) as file:
                 file.write(content)
