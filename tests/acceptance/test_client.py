@@ -1,19 +1,12 @@
-"""What the Python client logs is what the read API says. Method: the client logs to a pipeline of real processes, and
-the example of the documentation runs as a program of its own with only the address replaced.
-"""
+"""What the Python client logs is what the read API says. Method: it logs to a pipeline of real processes."""
 
 import asyncio
-import os
-import sys
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from pathline import Client
-from tests.docs.fences import examples
 from tests.pipeline import Pipeline
-from tests.tidy.checkout import ROOT
 
 
 async def test_sessions_steps_and_errors_are_read_back(pipeline: Pipeline) -> None:
@@ -50,27 +43,6 @@ async def test_sessions_steps_and_errors_are_read_back(pipeline: Pipeline) -> No
         assert (weather["request_user_id"], weather["properties"]["tier"]) == ("alice", "pro")
         assert weather["response_body"]["temperature"] == 18.5
         assert (answer["response_status"], answer["model"], answer["prompt_tokens"]) == (500, "gpt-4o", 9)
-
-
-async def test_the_example_of_the_documentation_does_what_it_says(pipeline: Pipeline, tmp_path: Path) -> None:
-    (example,) = [one.text for one in examples(ROOT / "docs/clients.md") if "from pathline import" in one.text]
-    assert example.count("http://127.0.0.1:8100") == 1
-    (tmp_path / ".pathline").mkdir()
-    (tmp_path / ".pathline/api-key").write_text(pipeline.key + "\n")
-    program = example.replace("http://127.0.0.1:8100", pipeline.ingest_url)
-    environment = {**os.environ, "PYTHONPATH": str(ROOT / "ingest/client"), "PYTHONWARNINGS": "error"}
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-c", program, cwd=tmp_path, env=environment, stdout=asyncio.subprocess.PIPE
-    )
-    said, _ = await asyncio.wait_for(process.communicate(), 60)
-
-    assert process.returncode == 0
-    assert b"sent=5, " in said
-    await pipeline.await_folded()
-    async with pipeline.clients() as (_, query):
-        trip = (await query.get("/v1/sessions/trip-4")).json()["data"]
-        assert (trip["name"], trip["status"]) == ("Trip", "completed")
-        assert {node["path"] for node in trip["paths"]} == {"/", "/plan", "/plan/weather", "/plan/sights"}
 
 
 def misspelt() -> Any:

@@ -1,10 +1,8 @@
 """The README's examples do what the README says. Method: each is cut out and run as a program of its own against a
-pipeline of real processes; only the two addresses are replaced. OpenAI's package is played by a module with
-the same interface: no test talks to a provider.
+pipeline of real processes; only the two addresses are replaced. A server on this machine plays the provider.
 """
 
 import asyncio
-import json
 import os
 import shutil
 import sys
@@ -13,42 +11,13 @@ from typing import Any
 
 import pytest
 
+from tests.acceptance.provider import provider
 from tests.docs.fences import Example, examples
 from tests.pipeline import Pipeline
 from tests.tidy.checkout import ROOT
 
 README = ROOT / "README.md"
 INGEST, QUERY = "http://127.0.0.1:8100", "http://127.0.0.1:8200"
-
-OPENAI = '''"""The part of OpenAI's package that the README uses; without ANSWER the provider refuses."""
-import json
-import os
-
-
-class RateLimitError(Exception):
-    status_code = 429
-
-
-class Completion:
-    def model_dump(self):
-        return json.loads(os.environ["ANSWER"])
-
-
-class OpenAI:
-    def __init__(self):
-        self.chat = self.completions = self
-
-    def create(self, *, model, messages):
-        if "ANSWER" not in os.environ:
-            raise RateLimitError("Rate limit reached for gpt-4o-mini")
-        return Completion()
-'''
-COMPLETION = {
-    "object": "chat.completion",
-    "model": "gpt-4o-mini-2024-07-18",
-    "choices": [{"index": 0, "message": {"role": "assistant", "content": "The castle."}, "finish_reason": "stop"}],
-    "usage": {"prompt_tokens": 13, "completion_tokens": 4, "total_tokens": 17},
-}
 
 
 def test_the_readme_has_these_examples() -> None:
@@ -80,26 +49,34 @@ async def test_an_event_is_logged_and_read_with_curl(pipeline: Pipeline, tmp_pat
 
 async def test_helicones_helper_logs_tool_calls_answers_and_failures(pipeline: Pipeline, tmp_path: Path) -> None:
     helper, gateway = example("python", 0).text, example("python", 1).text
-    (tmp_path / "openai.py").write_text(OPENAI)
+    refusal = "Rate limit reached for gpt-4o-mini"
     await run(pipeline, tmp_path, sys.executable, helper)
-    await run(pipeline, tmp_path, sys.executable, gateway, ANSWER=json.dumps(COMPLETION))
-    said = await run(pipeline, tmp_path, sys.executable, gateway, exit_code=1)
-    assert "Rate limit reached" in said
+    with provider() as base_url:
+        await run(*(pipeline, tmp_path, sys.executable, gateway), OPENAI_BASE_URL=base_url, OPENAI_API_KEY="sk-none")
+    with provider("gpt-4o-mini", 429, refusal) as base_url:
+        said = await run(
+            *(pipeline, tmp_path, sys.executable, gateway),
+            exit_code=1,
+            OPENAI_BASE_URL=base_url,
+            OPENAI_API_KEY="sk-none",
+        )
+    assert refusal in said
 
     tool, chat = await session_of(pipeline, "trip-2"), await session_of(pipeline, "trip-3")
     (path,) = [node for node in tool["paths"] if node["path"] == "/plan/weather"]
     assert (tool["name"], tool["user_ids"], tool["request_count"], tool["error_count"]) == ("Trip", ["alice"], 1, 0)
     assert path["own"]["count"] == 1
     assert (chat["name"], chat["user_ids"], chat["request_count"], chat["error_count"]) == ("Trip", ["alice"], 2, 1)
-    assert (chat["prompt_tokens"], chat["completion_tokens"]) == (13, 4)
+    assert (chat["prompt_tokens"], chat["completion_tokens"]) == (10, 4)
 
     rows = await pipeline.fetch(
         "SELECT status, model, session_path, properties ->> 'environment' AS place, error_message FROM requests "
         "WHERE session_id = 'trip-3' ORDER BY status"
     )
-    assert [tuple(row) for row in rows] == [
-        (200, "gpt-4o-mini-2024-07-18", "/plan/sights", "production", None),
-        (429, "gpt-4o-mini", "/plan/sights", "production", "Rate limit reached for gpt-4o-mini"),
+    assert refusal in rows[1]["error_message"]
+    assert [tuple(row)[:4] for row in rows] == [
+        (200, "gpt-4o-mini-2024-07-18", "/plan/sights", "production"),
+        (429, "gpt-4o-mini", "/plan/sights", "production"),
     ]
 
 
@@ -122,7 +99,7 @@ async def run(pipeline: Pipeline, folder: Path, program: str, text: str, *, exit
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
     )
-    said, _ = await asyncio.wait_for(process.communicate(), timeout=30)
+    said, _ = await asyncio.wait_for(process.communicate(), timeout=90)
     assert process.returncode == exit_code, said.decode()
     return said.decode()
 

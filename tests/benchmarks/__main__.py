@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from tests.benchmarks.client_log import client_log
 from tests.benchmarks.drain import drain
 from tests.benchmarks.end_to_end import end_to_end
 from tests.benchmarks.figures import Figure
@@ -27,6 +28,7 @@ LOG_COLUMNS = 132
 Measure = Callable[[Ground, Plan, Reporter], Awaitable[list[Figure]]]
 
 MEASURES: dict[str, Measure] = {
+    "client_log": client_log,
     "http_single": http_single,
     "http_p99": http_p99,
     "http_batch_100": http_batch_100,

@@ -20,16 +20,18 @@ class Plan:
     """Events that are followed to the query, per run, without load and again under load."""
     load_seconds: float
     """Of the end-to-end load of each run."""
+    client_calls: int
+    """Calls of the client's `log` in each run."""
 
     @classmethod
     def full(cls, runs: int) -> "Plan":
         """About seven minutes with 5 runs on 2 cores."""
-        return cls(runs, 4.0, 1.0, 40_000, 20, 8.0)
+        return cls(runs, 4.0, 1.0, 40_000, 20, 8.0, 20_000)
 
     @classmethod
     def quick(cls) -> "Plan":
         """One short run of everything; its figures mean nothing."""
-        return cls(1, 1.0, 0.3, 4_000, 3, 2.0)
+        return cls(1, 1.0, 0.3, 4_000, 3, 2.0, 2_000)
 
 
 @dataclass(frozen=True)

@@ -5,54 +5,61 @@ import os
 import threading
 import weakref
 from collections.abc import Mapping
-from time import time_ns
+from pathlib import Path
+from time import time
 from typing import Any, Unpack
 
 from pathline.buffer import Buffer
 from pathline.counts import Counts, Stats
-from pathline.event import EventFields, Property, approximate_bytes
+from pathline.event import EventFields, Property
 from pathline.identity import Identity, is_event_id
 from pathline.limits import Limits
 from pathline.sender import Sender
 from pathline.session import Session, current_scope
+from pathline.spill import Spill
 from pathline.transport import Transport
-
-EVENT_BYTES = 256
-"""What an event takes beside its values."""
 
 STOP_SECONDS = 1.0
 """How long the sender may take to notice that its request was broken off."""
 
 _DEFAULT_LIMITS = Limits()
 
+_current = current_scope.get
+
 
 class Client:
     """Takes events and sends them in the background.
 
-    `log` never blocks and never raises. What it is given is read later by another thread: do not change it afterwards.
+    `log` never blocks and never raises. What it is given is copied at once: change it afterwards as you like.
     The thread starts with the first event. After a fork the child begins with an empty queue, counters at zero and a
     thread of its own; what was queued is sent by the parent alone.
     """
 
-    def __init__(self, url: str, api_key: str, *, limits: Limits = _DEFAULT_LIMITS) -> None:
-        """Nothing is sent yet.
+    def __init__(
+        self, url: str, api_key: str, *, limits: Limits = _DEFAULT_LIMITS, spill_folder: str | Path | None = None
+    ) -> None:
+        """Without a spill folder nothing is sent yet; with one, what an earlier process left there is.
 
         Raises:
             ValueError: the address or the key cannot be one.
+            OSError: the spill folder cannot be made.
         """
         self._url, self._api_key, self._limits = url, api_key, limits
+        self._spill = None if spill_folder is None else Spill(Path(spill_folder), limits.spill_bytes_max)
         self._closed = False
         self._begin()
         _clients.add(self)
+        if self._spill is not None and self._spill.oldest() is not None:
+            self._start()
 
     def _begin(self) -> None:
         """Everything that a forked child must not share with its parent."""
-        self._identity = Identity()
+        self._new_id = Identity().new
         self._counts = Counts()
         self._buffer = Buffer(self._limits)
-        self._sender = Sender(
-            self._buffer, self._counts, Transport(self._url, self._api_key, self._limits), self._limits
-        )
+        self._offer = self._buffer.offer
+        transport = Transport(self._url, self._api_key, self._limits)
+        self._sender = Sender(self._buffer, self._counts, transport, self._limits, self._spill)
         self._starting = threading.RLock()
         self._started = False
 
@@ -65,29 +72,37 @@ class Client:
         if unexpected:
             self._counts.rejected("positional_argument")
             return None
-        return self.queue(fields)
+        if not self._started or self._closed or "event_id" in fields or _current() is not None:
+            return self.queue(fields)
+        # The usual case of `queue` once more: the steps that it can do without are a tenth of a call.
+        try:
+            now = time()
+            event_id = self._new_id(now)
+            if self._offer(fields, event_id, now, None):
+                return event_id
+            self._not_taken()
+        except Exception:  # noqa: BLE001 - logging must not break what is logged
+            self._counts.dropped("not_serialisable")
+        return None
 
     def queue(self, fields: Mapping[str, Any], ended_session_id: str | None = None) -> str | None:
-        """As `log`, for fields that are in a mapping already; the mapping is kept and not changed."""
+        """As `log`, for fields that are in a mapping already; the mapping is neither kept nor changed."""
         try:
             if self._closed:
                 self._counts.dropped("closed")
                 return None
-            now_ns = time_ns()
-            scope = current_scope.get()
+            now = time()
+            scope = _current()
             if scope is not None and scope.client is self and ended_session_id is None and "session_id" not in fields:
                 fields = scope.completed(fields)
             event_id: str | None = fields.get("event_id")
             if event_id is None:
-                event_id = self._identity.new(now_ns)
+                event_id = self._new_id(now)
             elif not is_event_id(event_id):
                 self._counts.rejected("invalid_id")
                 return None
-            nbytes = EVENT_BYTES
-            for value in fields.values():
-                nbytes += len(value) if type(value) is str else approximate_bytes(value)
-            if not self._buffer.offer((fields, event_id, now_ns, nbytes, ended_session_id)):
-                self._counts.dropped("closed" if self._closed else "queue_full")
+            if not self._offer(fields, event_id, now, ended_session_id):
+                self._not_taken()
                 return None
             if not self._started:
                 self._start()
@@ -95,6 +110,13 @@ class Client:
             self._counts.dropped("not_serialisable")
             return None
         return event_id
+
+    def _not_taken(self) -> None:
+        if self._buffer.has_ended:
+            # Another thread closed the client meanwhile, and its last look at the queue may be over.
+            self._sender.abandon_waiting()
+        else:
+            self._counts.dropped("queue_full")
 
     def session(
         self,
@@ -105,7 +127,7 @@ class Client:
         properties: Mapping[str, Property] | None = None,
     ) -> Session:
         """A session to be entered with `with` or `async with`; a new one unless an id is given."""
-        session_id = str(id) if id else self._identity.new(time_ns())
+        session_id = str(id) if id else self._new_id(time())
         return Session(self, session_id, name=name, user_id=user_id, properties=properties)
 
     def stats(self) -> Stats:
@@ -113,20 +135,20 @@ class Client:
         return self._counts.read(len(self._buffer), self._limits.queue_events_max)
 
     def flush(self, timeout_seconds: float = 5.0) -> bool:
-        """Wait until everything logged before is sent or dropped; False when the time was over first."""
+        """Wait until everything logged before is sent, on disk or dropped; False when the time was over first."""
         return self._buffer.await_settled(timeout_seconds)
 
     def close(self, timeout_seconds: float = 5.0) -> bool:
-        """Flush, then end; what is still waiting is dropped as `shutdown_timeout`. Again: nothing happens.
+        """Flush, then end; what still waits goes to disk, or is dropped as `shutdown_timeout`. Again: nothing happens.
 
         Returns at most a second after the time. Gives whether everything was settled in time.
         """
         if self._closed:
             return True
         self._closed = True
-        self._buffer.close()
         settled = self._buffer.await_settled(timeout_seconds)
         self._sender.stop(STOP_SECONDS)
+        self._buffer.end()
         self._sender.abandon_waiting()
         return settled
 

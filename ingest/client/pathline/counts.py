@@ -26,6 +26,10 @@ class Stats:
     """Events that the server has accepted, or says to have already."""
     retried: int = 0
     """Requests that were sent again."""
+    spilled: int = 0
+    """Events that were written to disk; `sent` counts them too once they are sent, by whichever process."""
+    torn: int = 0
+    """Files on disk whose end was missing; how many events that were, nobody knows."""
     queued: int = 0
     """Events that wait in memory, those of the request under way included."""
     queue_capacity: int = 0
@@ -42,7 +46,7 @@ class Counts:
     def __init__(self) -> None:
         """All zero."""
         self._lock = threading.RLock()
-        self._sent = self._retried = 0
+        self._sent = self._retried = self._spilled = self._torn = 0
         self._dropped: dict[Reason, int] = {}
         self._rejections: dict[str, int] = {}
 
@@ -55,6 +59,16 @@ class Counts:
         """One request goes out again."""
         with self._lock:
             self._retried += 1
+
+    def spilled(self, events: int) -> None:
+        """They are on disk."""
+        with self._lock:
+            self._spilled += events
+
+    def torn(self) -> None:
+        """A file's end was cut off."""
+        with self._lock:
+            self._torn += 1
 
     def dropped(self, reason: Reason, events: int = 1) -> bool:
         """They are lost. Gives whether they are the first for this reason."""
@@ -76,6 +90,8 @@ class Counts:
             return Stats(
                 self._sent,
                 self._retried,
+                self._spilled,
+                self._torn,
                 queued,
                 capacity,
                 dict(self._dropped),

@@ -3,29 +3,37 @@
 import itertools
 import os
 import uuid
+from collections.abc import Iterator
+
+BLOCK_SECONDS = 0.016
+"""Ids of so long a time share all but their last digits, so an id's own time may be earlier than its event by this."""
+
+_SUFFIXES = [f"{number:03x}" for number in range(0x1000)]
 
 
 class Identity:
-    """Makes ids. Not shared over a fork: parent and child would make the same ones."""
+    """Makes ids, in ascending order. Not shared over a fork: parent and child would make the same ones."""
 
     def __init__(self) -> None:
-        """Take 74 random bits from the system, once: 42 name this process, the others are where its counter begins."""
-        bits = int.from_bytes(os.urandom(10), "big")
+        """Take 61 random bits from the system, once: 26 name this process, the others are where its counter begins."""
+        bits = int.from_bytes(os.urandom(8), "big")
         # Of the fourth group's first digit two bits are the variant.
-        self._head = f"{bits & 0xFFF:03x}-{0x8000 | bits >> 12 & 0x3FFF:04x}-"
-        self._tail = f"{bits >> 26 & 0xFFFF:04x}"
-        self._counter = itertools.count(bits >> 42 & 0x7FFFFFFF)
-        self._latest = (0, "00000000-0000-7")
+        self._process = f"{bits & 0xFFF:03x}-{0x8000 | bits >> 12 & 0x3FFF:04x}-"
+        self._blocks = itertools.count(bits >> 26 & 0x7FFFFFFFF)
+        self._block: tuple[str, Iterator[str], float] = ("", iter(()), 0.0)
 
-    def new(self, now_ns: int) -> str:
-        """The id of something that began at this Unix time in nanoseconds."""
-        now_ms = now_ns // 1_000_000
-        known_ms, prefix = self._latest
-        if now_ms != known_ms:
-            text = f"{now_ms:012x}"
-            prefix = f"{text[:8]}-{text[8:]}-7"
-            self._latest = (now_ms, prefix)
-        return f"{prefix}{self._head}{next(self._counter) & 0xFFFFFFFF:08x}{self._tail}"
+    def new(self, now: float) -> str:
+        """The id of something that began at this Unix time in seconds."""
+        beginning, suffixes, until = self._block
+        if now < until and (suffix := next(suffixes, None)) is not None:
+            return beginning + suffix
+        text = f"{int(now * 1_000):012x}"
+        beginning = f"{text[:8]}-{text[8:]}-7{self._process}{next(self._blocks) & 0xFFFFFFFFF:09x}"
+        suffixes = iter(_SUFFIXES)
+        suffix = next(suffixes)
+        # Threads that begin a block at the same time have one each; the last one stays.
+        self._block = (beginning, suffixes, now + BLOCK_SECONDS)
+        return beginning + suffix
 
 
 def is_event_id(value: object) -> bool:

@@ -25,7 +25,9 @@ class Limits:
     queue_events_max: int = 10_000
     """Events that wait at most; one more is dropped as `queue_full`."""
     queue_bytes_max: int = 64 * MIB
-    """The same in bytes, estimated from a sample of each event's values."""
+    """The same in bytes: what the copies of their values take."""
+    spill_bytes_max: int = 256 * MIB
+    """All files in the spill folder together, whoever wrote them. Beyond that events stay in memory."""
     batch_events_max: int = 500
     """Events in one request: enough that a request's own cost does not matter."""
     batch_bytes_max: int = 2 * MIB

@@ -8,9 +8,11 @@ import time
 from urllib.parse import quote
 
 from pathline.buffer import Buffer
-from pathline.counts import Counts, Reason
-from pathline.event import NotSerialisable, Waiting, encoded
-from pathline.limits import EVENT_BYTES_MAX, Limits
+from pathline.counts import Counts
+from pathline.limits import Limits
+from pathline.losses import Line, Losses
+from pathline.spill import Spill
+from pathline.spiller import Spiller
 from pathline.transport import Transport, Unreachable
 from pathline.verdict import Accepted, Again, Refused, TooLarge, Verdict, verdict_of, wait_seconds
 
@@ -27,15 +29,21 @@ class Sender:
     """Sends batch after batch, in the order logged; the next one waits until this one is settled.
 
     `start`, `stop` and `abandon_waiting` are called by other threads, everything else runs in the sender's own. Nothing
-    that an event holds, and nothing that the server says, ends the thread.
+    that an event holds, and nothing that the server says, ends the thread. With a spill folder, its files are sent
+    whenever no batch is due, and what is abandoned goes there.
     """
 
-    def __init__(self, buffer: Buffer, counts: Counts, transport: Transport, limits: Limits) -> None:
+    def __init__(
+        self, buffer: Buffer, counts: Counts, transport: Transport, limits: Limits, spill: Spill | None = None
+    ) -> None:
         """Nothing runs yet."""
         self._buffer = buffer
         self._counts = counts
+        self._losses = Losses(counts)
         self._transport = transport
         self._limits = limits
+        self._spill = spill
+        self._spiller = None if spill is None else Spiller(buffer, spill, counts, self._losses, limits)
         self._stopping = threading.Event()
         self._jitter = random.Random()  # noqa: S311 - spreads retries, guards nothing
         self._thread = threading.Thread(target=self._run, name="pathline-sender", daemon=True)
@@ -43,30 +51,60 @@ class Sender:
     def start(self) -> None:
         """Begin. Raises RuntimeError when the process can start no thread, for instance while it ends."""
         self._thread.start()
+        if self._spiller is not None:
+            self._spiller.start()
 
     def stop(self, timeout_seconds: float) -> None:
-        """End the thread; the attempt under way is broken off."""
+        """End the threads; the attempt under way is broken off."""
         self._stopping.set()
         self._buffer.ring()
         if self._thread.is_alive():
             self._transport.interrupt()
             self._thread.join(timeout_seconds)
+        if self._spiller is not None:
+            self._spiller.stop(timeout_seconds)
 
     def abandon_waiting(self) -> None:
-        """What still waits is dropped, and counted."""
+        """What still waits goes to disk or is dropped, and is counted."""
         while events := self._buffer.take(self._limits.batch_events_max, self._limits.batch_bytes_max):
-            self._drop("shutdown_timeout", len(events))
+            if self._spiller is None:
+                self._losses.drop("shutdown_timeout", len(events))
+            else:
+                self._abandon(self._losses.lines(events))
             self._buffer.settle(events)
 
+    def _abandon(self, lines: list[Line]) -> None:
+        if self._spiller is None or not self._spiller.keep(lines):
+            self._losses.drop("shutdown_timeout", len(lines))
+
     def _run(self) -> None:
-        while self._await_batch():
-            events = self._buffer.take(self._limits.batch_events_max, self._limits.batch_bytes_max)
-            try:
-                for ended_session_id, group in itertools.groupby(events, lambda event: event.ended_session_id):
-                    self._deliver(list(group), ended_session_id)
-            finally:
-                self._buffer.settle(events)
+        while not self._stopping.is_set():
+            if not self._buffer.is_due() and self._send_spilled():
+                continue
+            if self._await_batch():
+                events = self._buffer.take(self._limits.batch_events_max, self._limits.batch_bytes_max)
+                try:
+                    self._deliver(self._losses.lines(events))
+                finally:
+                    self._buffer.settle(events)
         self._transport.close()
+
+    def _send_spilled(self) -> bool:
+        """Send the oldest file; False when there is none, or it cannot be read now."""
+        try:
+            if self._spill is None or (path := self._spill.oldest()) is None:
+                return False
+            lines, is_torn = self._spill.read(path)
+        except OSError as fault:
+            logger.warning("Events on disk cannot be read: %s", fault)
+            return False
+        try:
+            self._send(lines)
+        except Abandoned:
+            return False
+        if self._spill.remove(path) and is_torn:
+            self._counts.torn()
+        return True
 
     def _await_batch(self) -> bool:
         """Return when a batch is to be sent; False when the thread is to end."""
@@ -76,50 +114,44 @@ class Sender:
                 return True
             if self._buffer.is_empty():
                 since = None
-                self._buffer.await_ring(None)
+                self._buffer.await_first()
                 continue
             since = since or time.monotonic()
             left = since + self._limits.batch_age_seconds - time.monotonic()
             if left <= 0:
                 return True
-            self._buffer.await_ring(left)
+            self._buffer.await_batch(left)
         return False
 
-    def _deliver(self, events: list[Waiting], ended_session_id: str | None) -> None:
-        """Send events as batches, or ends of one session each on its own; every one of them is counted."""
-        lines = self._encoded(events)
+    def _deliver(self, lines: list[Line]) -> None:
+        """Send what was taken from the queue; every event of it is counted, or goes to disk."""
         try:
-            if ended_session_id is None:
-                self._send_batches(lines)
-            while ended_session_id is not None and lines:
-                path = f"/v1/sessions/{quote(ended_session_id, safe='', errors='replace')}/end"
-                self._conclude(self._settled(path, lines[0]), 1)
-                del lines[0]
+            self._send(lines)
         except Abandoned:
-            self._drop("shutdown_timeout", len(lines))
+            self._abandon(lines)
         except Exception:
-            self._drop("rejected", len(lines), "client_fault")
+            self._losses.drop("rejected", len(lines), "client_fault")
             logger.exception("%d events were dropped because of a fault of this client", len(lines))
 
-    def _encoded(self, events: list[Waiting]) -> list[bytes]:
-        lines: list[bytes] = []
-        for event in events:
-            try:
-                line = encoded(event)
-            except NotSerialisable as fault:
-                self._drop("not_serialisable", 1, str(fault))
-                continue
-            if len(line) > EVENT_BYTES_MAX:
-                self._drop("too_large", 1, f"{len(line)} bytes")
-            else:
-                lines.append(line)
-        return lines
+    def _send(self, lines: list[Line]) -> None:
+        """Send events as batches and each end of a session on its own; what is done is removed from `lines`.
 
-    def _send_batches(self, lines: list[bytes]) -> None:
-        """Send all; what is done is removed from `lines`, so that the rest is known when this is broken off."""
-        events_max = len(lines)
+        Raises:
+            Abandoned: the client is closed; what is left in `lines` may have arrived or not.
+        """
         while lines:
-            batch = _first(lines, events_max, self._limits.batch_bytes_max)
+            ended_session_id = lines[0].ended_session_id
+            if ended_session_id is None:
+                self._send_batches(lines)
+            else:
+                path = f"/v1/sessions/{quote(ended_session_id, safe='', errors='replace')}/end"
+                self._conclude(self._settled(path, lines[0].text), 1)
+                del lines[0]
+
+    def _send_batches(self, lines: list[Line]) -> None:
+        """Send the events before the first end of a session."""
+        events_max = len(lines)
+        while batch := _first(lines, events_max, self._limits.batch_bytes_max):
             verdict = self._settled(EVENTS, b"[" + b",".join(batch) + b"]")
             if isinstance(verdict, TooLarge) and len(batch) > 1:
                 events_max = len(batch) // 2
@@ -146,32 +178,22 @@ class Sender:
             case Accepted(rejected_codes):
                 self._counts.sent(events - len(rejected_codes))
                 for code in rejected_codes:
-                    self._drop("rejected", 1, code)
+                    self._losses.drop("rejected", 1, code)
             case Refused("rejected", code):
-                self._drop("rejected", events, code)
+                self._losses.drop("rejected", events, code)
             case Refused(reason, code):
-                self._drop(reason, events, code)
+                self._losses.drop(reason, events, code)
             case _:
-                self._drop("too_large", events, "the server takes no body of this length")
-
-    def _drop(self, reason: Reason, events: int, detail: str = "") -> None:
-        """Count; the first time for each reason, say so in the program's log."""
-        if not events:
-            return
-        is_first = (
-            self._counts.rejected(detail, events) if reason == "rejected" else self._counts.dropped(reason, events)
-        )
-        if is_first:
-            logger.warning("Events are dropped: %s %s (said once; Client.stats() counts them)", reason, detail)
+                self._losses.drop("too_large", events, "the server takes no body of this length")
 
 
-def _first(lines: list[bytes], events_max: int, bytes_max: int) -> list[bytes]:
-    """As many as fit, at least one."""
+def _first(lines: list[Line], events_max: int, bytes_max: int) -> list[bytes]:
+    """As many events as fit, at least one unless the end of a session comes first."""
     batch: list[bytes] = []
     nbytes = 0
-    for line in lines[:events_max]:
-        nbytes += len(line)
-        if batch and nbytes > bytes_max:
+    for text, ended_session_id in lines[:events_max]:
+        nbytes += len(text)
+        if ended_session_id is not None or (batch and nbytes > bytes_max):
             break
-        batch.append(line)
+        batch.append(text)
     return batch

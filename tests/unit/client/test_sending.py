@@ -4,6 +4,7 @@ import os
 import random
 import threading
 import time
+import tracemalloc
 import uuid
 from datetime import UTC, datetime
 from typing import Any
@@ -16,6 +17,8 @@ from pathline.transport import retry_after_seconds
 from pathline.verdict import Again, Refused, verdict_of, wait_seconds
 from tests.services import free_ports
 from tests.unit.client.door import QUICK, Answer, accept, opened
+
+MIB = 1024 * 1024
 
 
 def answering(*first: Answer) -> Any:
@@ -150,6 +153,64 @@ def test_the_queue_is_bounded_in_bytes_too() -> None:
 
     assert sum(one is not None for one in taken) == 9
     client.close(0)
+
+
+def test_memory_stays_bounded_with_the_server_away_also_when_bodies_are_large() -> None:
+    body = "x" * 1_000_000
+    client = Client(f"http://127.0.0.1:{free_ports(1)[0]}", "sk-test", limits=QUICK)
+    tracemalloc.start()
+    try:
+        for number in range(100_000):
+            client.log(session_id="s-1", request={"text": body, "n": number})
+        held_bytes, peak_bytes = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+
+    assert 50 * MIB < held_bytes < QUICK.queue_bytes_max + 8 * MIB
+    # One batch is under way meanwhile, as JSON and packed.
+    assert peak_bytes < QUICK.queue_bytes_max + 24 * MIB
+    assert client.stats().dropped["queue_full"] > 99_000
+    client.close(0)
+
+
+def test_what_was_logged_is_sent_though_the_caller_changes_it_afterwards() -> None:
+    slow = Limits(batch_age_seconds=60)
+    messages: list[Any] = []
+    fields: Any = {"name": "a", "properties": {"tier": "pro"}}
+    with opened() as door, door.client(slow) as client:
+        for number in range(3):
+            messages.append({"role": "user", "content": f"question {number}"})
+            client.log(request={"messages": messages})
+        client.log(**fields)
+        fields["properties"]["tier"] = "free"
+        messages[0]["content"] = "changed"
+        messages.append(datetime(2026, 1, 1, tzinfo=UTC))
+        client.log(request={"messages": messages})
+        messages.clear()
+        assert client.flush(10)
+
+        sent = [event["request"]["messages"] for event in door.events if "request" in event]
+        assert [len(some) for some in sent] == [1, 2, 3, 4]
+        assert sent[2][0]["content"] == "question 0"
+        assert sent[3][0]["content"] == "changed" and sent[3][3] == "2026-01-01T00:00:00+00:00"
+        assert door.events[3]["properties"] == {"tier": "pro"}
+
+
+def test_threads_that_log_at_the_same_time_lose_nothing() -> None:
+    with opened() as door, door.client() as client:
+
+        def log_many() -> None:
+            for _ in range(1_000):
+                client.log(name="a")
+
+        threads = [threading.Thread(target=log_many) for _ in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert client.flush(20)
+
+        assert len({event["event_id"] for event in door.events}) == len(door.events) == 8_000
 
 
 @pytest.mark.parametrize("answered_before", [0, 1], ids=["new connection", "used connection"])
