@@ -3,7 +3,7 @@
 import uuid
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from infra.project_settings import DEFAULTS, Mapping, ProjectSettings
@@ -187,6 +187,7 @@ def test_the_event_id_is_that_of_the_span_or_the_one_that_it_names() -> None:
         assert found == event_id
 
 
+@settings(deadline=None)
 @given(st.binary(min_size=16, max_size=16), st.binary(min_size=8, max_size=8))
 def test_the_event_id_is_a_uuid_of_version_5(trace_id: bytes, span_id: bytes) -> None:
     namespace = uuid.UUID("2f88cae1-2e69-5a3b-ad10-f25ae169315b")
