@@ -116,8 +116,6 @@ def _tools(attributes: Attributes) -> list[Any]:
         if isinstance(tools, list):
             attributes.used.add(name)
             return tools
-    if not any(key.startswith(body_tables.INDEXED) for key in attributes.values):
-        return []
     prefix, part = body_tables.TOOL_SCHEMAS
     schemas = [group.take(part) for group in attributes.indexed(prefix)]
     if tools := [parsed_structure(schema) for schema in schemas if schema is not None]:

@@ -56,18 +56,6 @@ OUTPUT = Side(
 
 MIME_TYPES = {"input.value": "input.mime_type", "output.value": "output.mime_type"}
 
-INDEXED = tuple(
-    f"{prefix}."
-    for prefix in (
-        *(prefix for side in (INPUT, OUTPUT) for prefix, _ in side.items),
-        *(side.openinference_messages for side in (INPUT, OUTPUT)),
-        *(side.openllmetry_messages for side in (INPUT, OUTPUT)),
-        "llm.tools",
-        "llm.request.functions",
-    )
-)
-"""What indexed attributes begin with."""
-
 SYSTEM_INSTRUCTIONS = "gen_ai.system_instructions"
 DOCUMENT_PARTS = ("id", "score", "content", "metadata")
 REQUEST_PARAMETERS = "gen_ai.request."

@@ -2,11 +2,13 @@
 
 from base64 import b64decode
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import msgspec
 from asyncpg.pgproto.pgproto import UUID as PostgresUUID
 from google.protobuf.message import DecodeError
+from opentelemetry.proto.resource.v1 import resource_pb2
 from opentelemetry.proto.trace.v1 import trace_pb2
 
 from infra.project_settings import ProjectSettings
@@ -48,6 +50,7 @@ from ingest.event import Event, InvalidEvent, Record, from_us, parse_uuid
 
 SOURCE = "otlp"
 _SPILL = "otel"
+_CACHED_BYTES_MAX = 4_096
 
 
 class Content(msgspec.Struct, gc=False):
@@ -139,8 +142,8 @@ def _read(record: Record, settings: ProjectSettings) -> _Sent:
     check_span(span, record.received_at_us)
     values = read_attributes(span.attributes)
     helicone = _helicone_names(values)
-    resource = resource_fields(within.resource.attributes)
-    fields, own = span_fields(values, not span.parent_span_id, resource, record.headers, settings)
+    resource = _resource(within.resource)
+    fields, own = span_fields(values, not span.parent_span_id, helicone, resource, record.headers, settings)
     for name, text in zip(FIELD_NAMES[:4], fields, strict=True):
         check_text(name, text)
     mapped = mapped_values(values, resource.attributes, settings) if settings.mappings else {}
@@ -151,6 +154,17 @@ def _read(record: Record, settings: ProjectSettings) -> _Sent:
     events = [SpanEvent(event.name, event.time_unix_nano, read_attributes(event.attributes)) for event in span.events]
     start_us = span.start_time_unix_nano // 1_000
     return _Sent(record, settings, within, span, resource, attributes, helicone, mapped, fields, own, events, start_us)
+
+
+def _resource(resource: resource_pb2.Resource) -> ResourceFields:
+    encoded = resource.SerializeToString()
+    return _cached_resource(encoded) if len(encoded) <= _CACHED_BYTES_MAX else resource_fields(resource.attributes)
+
+
+@lru_cache(maxsize=256)
+def _cached_resource(encoded: bytes) -> ResourceFields:
+    """A process sends the same resource with each of its exports. What is returned is shared and never changed."""
+    return resource_fields(resource_pb2.Resource.FromString(encoded).attributes)
 
 
 def _helicone_names(values: dict[str, Any]) -> dict[str, str]:

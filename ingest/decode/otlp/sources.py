@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from ingest.decode.otlp.attributes import Attributes
-from ingest.decode.otlp.body_tables import DOCUMENT_PARTS, INDEXED, MIME_TYPES, Side
+from ingest.decode.otlp.body_tables import DOCUMENT_PARTS, MIME_TYPES, Side
 from ingest.decode.otlp.messages import event_message, openinference_messages, openllmetry_messages
 from ingest.decode.otlp.values import parsed, parsed_structure
 
@@ -24,7 +24,7 @@ def value_of(side: Side, attributes: Attributes, events: list[SpanEvent], used_e
     """
     if (value := attributes.take(side.langfuse, side.gen_ai_messages, *side.gen_ai_values)) is not None:
         return parsed_structure(value)
-    if any(key.startswith(INDEXED) for key in attributes.values) and (value := _indexed(side, attributes)):
+    if (value := _indexed(side, attributes)) is not None:
         return value
     for name in side.values:
         if (value := attributes.take(name)) is not None:

@@ -1,4 +1,4 @@
-"""Goal: session, user, name and path come from where otlp.md sections 5 and 13 say. Method: each row against the next."""
+"""Goal: session, user, name and path come from where otlp.md says. Method: each row against all below it."""
 
 import uuid
 
