@@ -39,14 +39,15 @@ def _indexed(side: Side, attributes: Attributes) -> Any:
         return openinference_messages(groups)
     if groups := attributes.indexed(side.openllmetry_messages):
         return openllmetry_messages(groups)
-    if side.item_text and (text := attributes.take(side.item_text)) is not None:
-        return text
-    for prefix, part in side.items:
-        if groups := attributes.indexed(prefix):
-            items = [group.take(part) if part else _document(group) for group in groups]
-            known = [item for item in items if item is not None and item != {}]
-            if known:
-                return known[0] if part and len(known) == 1 else known
+    for name, part in side.items:
+        if part is None:
+            if (text := attributes.take(name)) is not None:
+                return text
+            continue
+        items = [group.take(part) if part else _document(group) for group in attributes.indexed(name)]
+        known = [item for item in items if item is not None and item != {}]
+        if known:
+            return known[0] if part and len(known) == 1 else known
     return None
 
 
