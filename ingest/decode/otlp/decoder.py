@@ -1,7 +1,6 @@
 """A span's record becomes a `Span`, with its event unless it is structural. Pure; called once per record."""
 
 from base64 import b64decode
-from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -262,7 +261,6 @@ def _set_usage(event: Event, sent: _Sent, counts: Counts) -> None:
 
 def _set_bodies(event: Event, sent: _Sent, models: _Models, outcome: Outcome, counts: Counts) -> None:
     attributes = sent.attributes
-    before = set(attributes.used)
     used_events: set[int] = set()
     usage = usage_body(counts) if counts.found and event.kind == "llm" else None
     step = Step(event.kind, _step_name(event, sent), models.request, models.response, usage, outcome)
@@ -277,20 +275,9 @@ def _set_bodies(event: Event, sent: _Sent, models: _Models, outcome: Outcome, co
         event.flags.append("properties_over_limit")
     if _SPILL in request:
         request = {"input": request}
-    request[_SPILL] = _spill(sent, surplus, used_events)
-    try:
-        event.decoded_request_body, event.decoded_response_body = json_text(request), json_text(response)
-    except RecursionError:
-        # JSON texts are parsed as deep as can be, and there is a little more around them here: keep them as texts.
-        event.flags.append("bodies_not_parsed")
-        attributes.used.intersection_update(before)
-        event.decoded_request_body = json_text({_SPILL: _spill(sent, surplus, ())})
-        event.decoded_response_body = "{}"
-
-
-def _spill(sent: _Sent, surplus: Mapping[str, Any], used_events: set[int] | tuple[()]) -> dict[str, Any]:
-    made = spilled(sent.span, sent.attributes, surplus, sent.events, used_events)
-    return made | origin(sent.resource.attributes, sent.within.scope_spans[0], sent.within)
+    made = spilled(sent.span, attributes, surplus, sent.events, used_events)
+    request[_SPILL] = made | origin(sent.resource.attributes, sent.within.scope_spans[0], sent.within)
+    event.decoded_request_body, event.decoded_response_body = json_text(request), json_text(response)
 
 
 def _step_name(event: Event, sent: _Sent) -> str:
