@@ -4,9 +4,9 @@ from typing import Any, NamedTuple
 
 from ingest.decode.cost import nanousd
 from ingest.decode.limits import TIME_TO_FIRST_TOKEN_MS_MAX
-from ingest.decode.otlp.attributes import Attributes
-from ingest.decode.otlp.usage_tables import COUNTS, FAMILIES, FAMILY_OF, Family
-from ingest.decode.otlp.values import number_of, object_of, parsed
+from ingest.decode.spans.attributes import Attributes
+from ingest.decode.spans.usage_tables import COUNTS, FAMILIES, FAMILY_OF, Family
+from ingest.decode.spans.values import number_of, object_of, parsed
 from ingest.decode.times import NotATime, iso_us, number_us
 from ingest.decode.usage import Tokens
 from ingest.event import COST_NANOUSD_MAX, TOKENS_MAX

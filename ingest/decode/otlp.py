@@ -1,4 +1,7 @@
-"""A span's record becomes a `Span`, with its event unless it is structural. Pure; called once per record."""
+"""The entry point of decoding spans: a record becomes a `Span`, with its event unless it is structural. Pure.
+
+What the door and the join over a trace need of `ingest.decode.spans` is offered here too.
+"""
 
 from base64 import b64decode
 from functools import lru_cache
@@ -15,26 +18,29 @@ from ingest.decode.json_faults import UNREADABLE
 from ingest.decode.labels import fitted, fitted_message
 from ingest.decode.limits import check_envelope, check_text
 from ingest.decode.native import label
-from ingest.decode.otlp import kind_tables, kinds, model_tables, property_tables
-from ingest.decode.otlp.attributes import Attributes
-from ingest.decode.otlp.bodies import Step, request_body, response_body
-from ingest.decode.otlp.body_tables import INPUT, OUTPUT
-from ingest.decode.otlp.field_tables import FIELD_NAMES, HELICONE_SPELLINGS
-from ingest.decode.otlp.fields import (
+from ingest.decode.spans import kind_tables, kinds, model_tables, property_tables
+from ingest.decode.spans.attributes import Attributes
+from ingest.decode.spans.bodies import Step, request_body, response_body
+from ingest.decode.spans.body_tables import INPUT, OUTPUT
+from ingest.decode.spans.field_tables import FIELD_NAMES, HELICONE_SPELLINGS
+from ingest.decode.spans.fields import (
     HELICONE_FIRST_CHARACTERS,
     OwnFields,
     ResourceFields,
+    door_facts,
+    door_fields,
     mapped_values,
     resource_fields,
     span_fields,
 )
-from ingest.decode.otlp.identity import check_span
-from ingest.decode.otlp.properties import helicone_name, read_properties
-from ingest.decode.otlp.sources import SpanEvent, value_of
-from ingest.decode.otlp.spans import Fields, Span
-from ingest.decode.otlp.spill import origin, spilled
-from ingest.decode.otlp.status import Outcome, outcome_of
-from ingest.decode.otlp.usage import (
+from ingest.decode.spans.identity import check_span, span_event_id
+from ingest.decode.spans.paths import derived_path
+from ingest.decode.spans.properties import helicone_name, read_properties
+from ingest.decode.spans.sources import SpanEvent, value_of
+from ingest.decode.spans.span import Fields, Span
+from ingest.decode.spans.spill import origin, spilled
+from ingest.decode.spans.status import Outcome, outcome_of
+from ingest.decode.spans.usage import (
     NO_COUNTS,
     Counts,
     first_token_us,
@@ -43,9 +49,23 @@ from ingest.decode.otlp.usage import (
     read_counts,
     usage_body,
 )
-from ingest.decode.otlp.values import json_text, read_attributes
+from ingest.decode.spans.values import json_text, read_attributes
 from ingest.decode.usage import set_tokens
 from ingest.event import Event, InvalidEvent, Record, from_us, parse_uuid
+
+__all__ = [
+    "SOURCE",
+    "Fields",
+    "ResourceFields",
+    "Span",
+    "check_span",
+    "decode_span",
+    "derived_path",
+    "door_facts",
+    "door_fields",
+    "resource_fields",
+    "span_event_id",
+]
 
 SOURCE = "otlp"
 _SPILL = "otel"

@@ -3,7 +3,7 @@
 import re
 from typing import Any
 
-from ingest.decode.otlp.values import text_of
+from ingest.decode.spans.values import text_of
 
 _INDEX_DIGITS_MAX = 9
 _has_number = re.compile(r"\.[0-9]").search

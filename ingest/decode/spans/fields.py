@@ -11,11 +11,11 @@ from opentelemetry.proto.common.v1.common_pb2 import KeyValue
 from opentelemetry.proto.trace.v1 import trace_pb2
 
 from infra.project_settings import ProjectSettings
-from ingest.decode.otlp import field_tables
-from ingest.decode.otlp.field_tables import FIELD_NAMES, HEADERS, HELICONE_PLACES, PLACES, SESSION_NAME_OF_ROOT
-from ingest.decode.otlp.identity import span_event_id
-from ingest.decode.otlp.spans import Fields
-from ingest.decode.otlp.values import read_attributes, read_value, text_of
+from ingest.decode.spans import field_tables
+from ingest.decode.spans.field_tables import FIELD_NAMES, HEADERS, HELICONE_PLACES, PLACES, SESSION_NAME_OF_ROOT
+from ingest.decode.spans.identity import span_event_id
+from ingest.decode.spans.span import Fields
+from ingest.decode.spans.values import read_attributes, read_value, text_of
 
 HELICONE_FIRST_CHARACTERS = ("h", "H", "t", "T", "l", "L")
 """What the spellings of a Helicone name begin with."""

@@ -4,10 +4,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from ingest.decode.metadata import read_metadata
-from ingest.decode.otlp import property_tables
-from ingest.decode.otlp.attributes import Attributes
-from ingest.decode.otlp.field_tables import HELICONE_SPELLINGS
-from ingest.decode.otlp.values import object_of, parsed_structure, text_of
+from ingest.decode.spans import property_tables
+from ingest.decode.spans.attributes import Attributes
+from ingest.decode.spans.field_tables import HELICONE_SPELLINGS
+from ingest.decode.spans.values import object_of, parsed_structure, text_of
 from ingest.event import PROPERTIES_MAX, PROPERTY_NAME_BYTES_MAX, PROPERTY_VALUE_BYTES_MAX
 
 _MAPPED = "property:"

@@ -3,10 +3,10 @@
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from ingest.decode.otlp.attributes import Attributes
-from ingest.decode.otlp.body_tables import DOCUMENT_PARTS, MIME_TYPES, Side
-from ingest.decode.otlp.messages import event_message, openinference_messages, openllmetry_messages
-from ingest.decode.otlp.values import parsed, parsed_structure
+from ingest.decode.spans.attributes import Attributes
+from ingest.decode.spans.body_tables import DOCUMENT_PARTS, MIME_TYPES, Side
+from ingest.decode.spans.messages import event_message, openinference_messages, openllmetry_messages
+from ingest.decode.spans.values import parsed, parsed_structure
 
 
 class SpanEvent(NamedTuple):

@@ -2,11 +2,11 @@
 
 from typing import Any, NamedTuple
 
-from ingest.decode.otlp import body_tables
-from ingest.decode.otlp.attributes import Attributes
-from ingest.decode.otlp.messages import is_message_list, plain_messages, system_message
-from ingest.decode.otlp.status import Outcome
-from ingest.decode.otlp.values import json_text, object_of, parsed_structure
+from ingest.decode.spans import body_tables
+from ingest.decode.spans.attributes import Attributes
+from ingest.decode.spans.messages import is_message_list, plain_messages, system_message
+from ingest.decode.spans.status import Outcome
+from ingest.decode.spans.values import json_text, object_of, parsed_structure
 
 Body = dict[str, Any]
 
