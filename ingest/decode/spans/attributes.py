@@ -48,7 +48,9 @@ class Attributes:
     def indexed(self, prefix: str) -> list["Attributes"]:
         """The groups `<prefix>.<number>.…`, ordered by number; what has gaps is closed up."""
         if self._groups is None:
-            self._groups = tuple(key for key in self.values if _has_number(key))
+            # One search for all: most spans have none.
+            has_any = _has_number("\n".join(self.values))
+            self._groups = tuple(key for key in self.values if _has_number(key)) if has_any else ()
         if not self._groups:
             return []
         groups: dict[int, Attributes] = {}

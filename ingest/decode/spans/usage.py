@@ -180,7 +180,9 @@ def first_token_us(attributes: Attributes, start_us: int) -> int | None:
 
 def _langfuse_wait_us(attributes: Attributes, start_us: int) -> int | None:
     name = "langfuse.observation.completion_start_time"
-    text = attributes.peek(name)
+    if name not in attributes.values:
+        return None
+    text = attributes.values[name]
     for _ in range(_QUOTES_MAX):
         text = parsed(text)
     if not isinstance(text, str):
