@@ -70,11 +70,14 @@ def _counts_of(family: Family, attributes: Attributes) -> dict[str, tuple[int, s
     counts: dict[str, tuple[int, str | None]] = {}
     for name, sources in family.counts.items():
         for source in sources:
-            names = (source,) if isinstance(source, str) else source
-            numbers = [_count(values[part]) for part in names if part in values]
-            known = [number for number in numbers if number is not None]
-            if known:
-                counts[name] = (sum(known), None if family.within else names[0])
+            if isinstance(source, str):
+                number = _count(values[source]) if source in values else None
+            else:
+                numbers = [_count(values[part]) for part in source if part in values]
+                known = [part for part in numbers if part is not None]
+                number = sum(known) if known else None
+            if number is not None:
+                counts[name] = (number, source if family.within is None and isinstance(source, str) else None)
                 break
     for name, attribute, member in family.details:
         if name not in counts and attribute in values:

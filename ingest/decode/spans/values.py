@@ -26,8 +26,8 @@ def read_attributes(attributes: Iterable[KeyValue]) -> dict[str, Any]:
     found = {}
     for attribute in attributes:
         value = attribute.value
-        # Most are texts, and a text that is not empty needs no question which kind it is.
-        found[attribute.key] = value.string_value or read_value(value)
+        # Most are texts and numbers, and one that is not empty needs no question which kind it is.
+        found[attribute.key] = value.string_value or value.int_value or read_value(value)
     return found
 
 
