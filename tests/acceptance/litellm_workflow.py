@@ -1,16 +1,6 @@
-"""What a program does with LiteLLM's callback, unmodified: `litellm_workflow.py`, addresses in the environment.
+"""What a program does with LiteLLM's callback, unmodified: `litellm_workflow.py`, addresses in the environment."""
 
-LiteLLM imports two constants of Anthropic's package for Claude's prompts and throws the prompt away: a module with
-these stands in for the package.
-"""
-
-import sys
-from types import ModuleType
-
-sys.modules["anthropic"] = ModuleType("anthropic")
-vars(sys.modules["anthropic"]).update(AI_PROMPT="\n\nAssistant:", HUMAN_PROMPT="\n\nHuman:")
-
-import litellm  # noqa: E402 - after its stand-in
+import litellm
 
 litellm.success_callback = ["helicone"]
 
