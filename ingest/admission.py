@@ -148,13 +148,13 @@ class Admission:
                     rest = inflater.unused_data
                     inflater = zlib.decompressobj(_GZIP)
                 elif not chunk and not inflater.unconsumed_tail:
-                    raise InvalidBody("Invalid JSON: the gzip body is cut off")
+                    raise InvalidBody("Invalid body: the gzip is cut off")
                 else:
                     rest = inflater.unconsumed_tail
                 if len(chunk) == INFLATE_STEP_BYTES:
                     await asyncio.sleep(0)
         except zlib.error as fault:
-            raise InvalidBody(f"Invalid JSON: the body is no gzip ({fault})") from fault
+            raise InvalidBody(f"Invalid body: it is no gzip ({fault})") from fault
         finally:
             self.reading_bytes -= taken
 

@@ -2,13 +2,14 @@
 
 from collections.abc import Callable
 
-from ingest.decode import helicone, native
+from ingest.decode import helicone, native, otlp_end
 from ingest.event import Event, InvalidEvent, Record, parse_uuid
 
 _PROJECT_ID_MAX = 2**31 - 1
 _DECODERS: dict[str, Callable[[Record], Event]] = {
     "native": native.decode_event,
     "native.end": native.decode_end,
+    otlp_end.SOURCE: otlp_end.decode_end,
 }
 
 

@@ -13,10 +13,10 @@ from starlette.types import Receive, Scope, Send
 
 from infra.projects import Credential
 from ingest.admission import Admission, ClientGone, Headers
-from ingest.errors import IngestError
+from ingest.errors import IngestError, InternalError
 from ingest.event import InvalidEvent
 from ingest.publisher import Publisher
-from ingest.routes.answers import send_fault, send_http_fault
+from ingest.routes.answers import Fault, send_fault
 
 log = structlog.get_logger()
 
@@ -49,14 +49,18 @@ class Door:
             body = await self.admission.read_body(headers, receive, self.body_bytes_max)
             await self.take(sender, headers, body, scope, send)
         except (IngestError, InvalidEvent) as fault:
-            await send_fault(send, fault)
+            await self.refuse(headers, send, fault)
         except ClientGone:
             return
         except Exception:
             correlation_id = str(uuid4())
             log.exception("internal_error", id=correlation_id)
-            await send_http_fault(send, "internal_error", id=correlation_id)
+            await self.refuse(headers, send, InternalError(correlation_id))
 
     async def take(self, sender: Credential, headers: Headers, body: bytes, scope: Scope, send: Send) -> None:
         """Publish what is in the body and answer, or raise `IngestError` or `InvalidEvent`."""
         raise NotImplementedError
+
+    async def refuse(self, headers: Headers, send: Send, fault: Fault) -> None:
+        """Answer a fault. A door whose clients read another shape than ours overrides this."""
+        await send_fault(send, fault)
