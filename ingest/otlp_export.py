@@ -1,26 +1,27 @@
 """What one OTLP export becomes: a record for each span that can be taken, and counts of why others were not.
 
 A record carries its span with its scope and resource as one protobuf message (`TracesData`), whatever encoding the
-export had. Messages of protobuf may be put together from the bytes of their fields, so what many spans share is
-encoded once.
+export had.
 """
 
 from binascii import b2a_base64
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from typing import TypeVar
 
 import msgspec
+from google.protobuf.message import DecodeError
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
-from opentelemetry.proto.trace.v1 import trace_pb2 as trace
+from opentelemetry.proto.common.v1.common_pb2 import InstrumentationScope
+from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 
 from infra.projects import Credential
 from infra.topics import RECORD_BYTES_MAX
-from ingest.decode.limits import check_text
-from ingest.decode.otlp import ResourceFields, check_span, door_fields, resource_fields, span_event_id
-from ingest.errors import PayloadTooLarge, RecordTooLarge
+from ingest.decode.otlp import Fields, ResourceFields, check_span, door_facts, resource_fields
+from ingest.errors import InvalidBody, PayloadTooLarge, RecordTooLarge
 from ingest.event import SCHEMA_VERSION, TEXT_BYTES_MAX, InvalidEvent, Record, encode_record, trace_key
 from ingest.otlp_ends import NAMES, end_of_log, end_of_span_event
+from ingest.otlp_wire import WireSpan, read_export, read_span, shared_bytes, traces_data
 from ingest.publisher import RECORD_OVERHEAD_BYTES
 
 SOURCE = "otlp"
@@ -30,11 +31,12 @@ TURN_ITEMS = 256
 """Spans, or log records, between two turns of other requests: about 10 ms."""
 TOO_LARGE = f"its record is over {RECORD_BYTES_MAX // 1024 // 1024} MiB"
 
-# The tags of length-delimited fields: the field's number times 8, plus 2.
-_RESOURCE_SPANS, _SCOPE_SPANS, _SPANS = b"\x0a", b"\x12", b"\x12"
+_SHORT_CHARACTERS_MAX = TEXT_BYTES_MAX // 4
+"""A character is at most 4 bytes of UTF-8, so a text of this length needs no encoding to be measured."""
 _FIELD_NAMES = ("session id", "session name", "user id", "path")
 
 Records = list[tuple[bytes, bytes]]
+Message = TypeVar("Message")
 
 
 class Export:
@@ -57,28 +59,39 @@ class Export:
         self._received_at_us = received_at_us
         self._bytes_left = records_bytes_max
 
-    def take_traces(self, message: ExportTraceServiceRequest) -> Iterator[None]:
-        """Fill the records; yields now and then, so that the caller can give others a turn.
+    def take_traces(self, body: bytes) -> Iterator[None]:
+        """Fill the records from an encoded `ExportTraceServiceRequest`.
+
+        Yields now and then, so that the caller can give others a turn.
 
         Raises:
+            InvalidBody: it is none; names the place.
             PayloadTooLarge: all records together are over their limit.
         """
         taken = 0
-        for resource_spans in message.resource_spans:
-            of_resource = resource_fields(resource_spans.resource.attributes)
-            resource_bytes = _resource_bytes(resource_spans)
-            for scope_spans in resource_spans.scope_spans:
-                scope_bytes = _scope_bytes(scope_spans)
-                for span in scope_spans.spans:
-                    self._take_span(span, of_resource, resource_bytes, scope_bytes)
+        for resource_index, resource_spans in enumerate(_decoded(read_export, body, "").resource_spans):
+            place = f"resource_spans[{resource_index}]"
+            resource_bytes = shared_bytes(resource_spans.resource, resource_spans.schema_url)
+            resource = _decoded(Resource.FromString, b"".join(resource_spans.resource), f"{place}.resource")
+            fields = resource_fields(resource.attributes)
+            for scope_index, scope_spans in enumerate(resource_spans.scope_spans):
+                scope_bytes = shared_bytes(scope_spans.scope, scope_spans.schema_url)
+                scope_place = f"{place}.scope_spans[{scope_index}]"
+                _decoded(InstrumentationScope.FromString, b"".join(scope_spans.scope), f"{scope_place}.scope")
+                for index, encoded in enumerate(scope_spans.spans):
+                    try:
+                        span = read_span(encoded)
+                    except DecodeError as fault:
+                        raise _undecodable(fault, f"{scope_place}.spans[{index}]") from fault
+                    self._take_span(span, encoded, fields, resource_bytes, scope_bytes)
                     taken += 1
                     if not taken % TURN_ITEMS:
                         yield
 
-    def take_logs(self, message: ExportLogsServiceRequest) -> Iterator[None]:
-        """As `take_traces`, for the log records that end a session."""
+    def take_logs(self, body: bytes) -> Iterator[None]:
+        """As `take_traces`, for the log records of an `ExportLogsServiceRequest`."""
         taken = 0
-        for resource_logs in message.resource_logs:
+        for resource_logs in _decoded(ExportLogsServiceRequest.FromString, body, "").resource_logs:
             for scope_logs in resource_logs.scope_logs:
                 for log in scope_logs.log_records:
                     try:
@@ -97,10 +110,10 @@ class Export:
         self.refused[TOO_LARGE] += 1
 
     def _take_span(
-        self, span: trace.Span, resource: ResourceFields, resource_bytes: bytes, scope_bytes: bytes
+        self, span: WireSpan, encoded: bytes, resource: ResourceFields, resource_bytes: bytes, scope_bytes: bytes
     ) -> None:
         try:
-            key, value = self._span_record(span, resource, resource_bytes, scope_bytes)
+            key, value = self._span_record(span, encoded, resource, resource_bytes, scope_bytes)
         except InvalidEvent as fault:
             self.refused[fault.text] += 1
             return
@@ -114,20 +127,20 @@ class Export:
             self._take_ends(span)
 
     def _span_record(
-        self, span: trace.Span, resource: ResourceFields, resource_bytes: bytes, scope_bytes: bytes
+        self, span: WireSpan, encoded: bytes, resource: ResourceFields, resource_bytes: bytes, scope_bytes: bytes
     ) -> tuple[bytes, bytes]:
         check_span(span, self._received_at_us)
         sender = self._sender
-        fields = door_fields(span, resource, self._headers, sender.settings)
+        event_id, fields = door_facts(span, encoded, resource, self._headers, sender.settings)
         _check_fields(fields)
-        message = wire_message(span.SerializeToString(), resource_bytes, scope_bytes)
+        message = traces_data(encoded, resource_bytes, scope_bytes)
         value = encode_record(
             Record(
                 SCHEMA_VERSION,
                 SOURCE,
                 sender.project_id,
                 sender.settings_version,
-                span_event_id(span.trace_id, span.span_id, span.attributes),
+                event_id,
                 self._received_at_us,
                 msgspec.Raw(b'{"span":"%b"}' % b2a_base64(message, newline=False)),
                 fields.session_id,
@@ -138,7 +151,7 @@ class Export:
             raise RecordTooLarge
         return trace_key(sender.project_id, span.trace_id.hex()), value
 
-    def _take_ends(self, span: trace.Span) -> None:
+    def _take_ends(self, span: WireSpan) -> None:
         """Of a session, told by the span's events. One that breaks a rule ends nothing; its span was taken."""
         for event in span.events:
             if event.name not in NAMES:
@@ -157,46 +170,23 @@ class Export:
         records.append((key, value))
 
 
-def wire_message(span: bytes, resource: bytes, scope: bytes) -> bytes:
-    """`TracesData` with one span, from the bytes of the span and of the fields that its resource and scope have."""
-    scope_spans = b"%b%b%b%b" % (scope, _SPANS, _varint(len(span)), span)
-    resource_spans = b"%b%b%b%b" % (resource, _SCOPE_SPANS, _varint(len(scope_spans)), scope_spans)
-    return b"%b%b%b" % (_RESOURCE_SPANS, _varint(len(resource_spans)), resource_spans)
+def _decoded(decode: Callable[[bytes], Message], encoded: bytes, place: str) -> Message:
+    try:
+        return decode(encoded)
+    except DecodeError as fault:
+        raise _undecodable(fault, place) from fault
 
 
-def _varint(number: int) -> bytes:
-    if number < 0x80:
-        return bytes((number,))
-    digits = bytearray()
-    while number >= 0x80:
-        digits.append(number & 0x7F | 0x80)
-        number >>= 7
-    digits.append(number)
-    return bytes(digits)
+def _undecodable(fault: DecodeError, place: str) -> InvalidBody:
+    reason = str(fault).partition(": ")[2] or str(fault)
+    return InvalidBody(f"Invalid {place or 'protobuf'}: {reason}", place=place)
 
 
-def _resource_bytes(resource_spans: trace.ResourceSpans) -> bytes:
-    """Everything of a `ResourceSpans` but its spans, encoded."""
-    shared = trace.ResourceSpans(schema_url=resource_spans.schema_url)
-    if resource_spans.HasField("resource"):
-        shared.resource.CopyFrom(resource_spans.resource)
-    return shared.SerializeToString()
-
-
-def _scope_bytes(scope_spans: trace.ScopeSpans) -> bytes:
-    shared = trace.ScopeSpans(schema_url=scope_spans.schema_url)
-    if scope_spans.HasField("scope"):
-        shared.scope.CopyFrom(scope_spans.scope)
-    return shared.SerializeToString()
-
-
-def _check_fields(fields: tuple[str | None, ...]) -> None:
-    for name, text in zip(_FIELD_NAMES, fields, strict=True):
-        try:
-            check_text(name, text)
-        except InvalidEvent as fault:
+def _check_fields(fields: Fields) -> None:
+    for place, text in enumerate(fields):
+        if text is not None and len(text) > _SHORT_CHARACTERS_MAX and len(text.encode()) > TEXT_BYTES_MAX:
             # One of a few texts, so that refusals can be counted by it.
-            raise InvalidEvent(f"{name} is longer than {TEXT_BYTES_MAX} bytes", code=fault.code) from fault
+            raise InvalidEvent(f"{_FIELD_NAMES[place]} is longer than {TEXT_BYTES_MAX} bytes", code="too_long")
 
 
 def refusals(refused: Counter[str], noun: str) -> str:
