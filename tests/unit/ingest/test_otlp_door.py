@@ -44,7 +44,9 @@ def test_protobuf_is_the_fast_implementation() -> None:
 
 @both
 async def test_a_span_is_published_with_its_scope_and_resource_under_its_trace(doors: Doors, encoding: str) -> None:
-    span = make_span(1, attributes=attributes(gen_ai__conversation__id="conv-42"), flags=257, parentSpanId="0" * 15 + "1")
+    span = make_span(
+        1, attributes=attributes(gen_ai__conversation__id="conv-42"), flags=257, parentSpanId="0" * 15 + "1"
+    )
     answer = await send(doors, make_export(span), encoding)
     assert partial_success(answer) is None
     [(key, _)], [record] = doors.publisher.published, doors.publisher.records
@@ -126,7 +128,9 @@ async def test_reasons_are_counted_and_at_most_five_are_named(doors: Doors, enco
     reasons = "span id is not 8 bytes (2); trace id is not 16 bytes (1); start time is 0 (1)"
     assert partial_success(answer) == (4, f"4 spans refused: {reasons}")
     bad += [{"spanId": "0" * 16}, {"traceId": "0" * 32}, {"endTimeUnixNano": FAR_NS}]
-    said = partial_success(await send(doors, make_export(*(make_span(n, **one) for n, one in enumerate(bad))), encoding))
+    said = partial_success(
+        await send(doors, make_export(*(make_span(n, **one) for n, one in enumerate(bad))), encoding)
+    )
     assert said is not None
     assert said[1].count(";") == 5
     assert said[1].endswith("; 1 more reasons")
@@ -178,7 +182,11 @@ async def test_a_defect_is_500(doors: Doors, encoding: str) -> None:
 @both
 @pytest.mark.parametrize(
     ("header", "status", "code"),
-    [("", 401, 16), ("Bearer sk-pathline-zzzzzzz-bbbbbbb-ccccccc-ddddddd", 401, 16), (f"Bearer {READ_ONLY_KEY}", 403, 7)],
+    [
+        ("", 401, 16),
+        ("Bearer sk-pathline-zzzzzzz-bbbbbbb-ccccccc-ddddddd", 401, 16),
+        (f"Bearer {READ_ONLY_KEY}", 403, 7),
+    ],
 )
 async def test_who_may_not_send(doors: Doors, encoding: str, header: str, status: int, code: int) -> None:
     answer = await send(doors, make_export(), encoding, Authorization=header)
@@ -188,7 +196,9 @@ async def test_who_may_not_send(doors: Doors, encoding: str, header: str, status
 @both
 async def test_a_key_that_cannot_be_checked_is_503(doors: Doors, encoding: str) -> None:
     doors.keys.fault = KeysUnavailable()
-    answer = await send(doors, make_export(), encoding, Authorization="Bearer sk-pathline-zzzzzzz-bbbbbbb-ccccccc-ddddddd")
+    answer = await send(
+        doors, make_export(), encoding, Authorization="Bearer sk-pathline-zzzzzzz-bbbbbbb-ccccccc-ddddddd"
+    )
     assert (answer.status_code, answer.headers["retry-after"], status_of(answer)[0]) == (503, "2", 14)
 
 
