@@ -293,7 +293,7 @@ def _double(name: str, sent: float | str) -> float:
         raise _Misread("it is not a number", name) from fault
 
 
-def _enum(name: str, sent: Number, names: Any) -> int:
+def _enum(name: str, sent: Number, names: Any) -> Any:
     """The number of a member: unknown ones are 0, a member's name is tolerated."""
     if isinstance(sent, str) and sent in names.keys():  # noqa: SIM118  # a wrapper of protobuf's, no mapping
         return int(names.Value(sent))

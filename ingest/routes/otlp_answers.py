@@ -10,7 +10,7 @@ from opentelemetry.proto.collector.trace.v1 import trace_service_pb2 as traces
 from starlette.types import Send
 
 from ingest.errors import InvalidBody
-from ingest.routes.answers import ANY_ORIGIN, JSON, HeaderList, Fault, fault_headers, send_answer
+from ingest.routes.answers import ANY_ORIGIN, JSON, Fault, HeaderList, fault_headers, send_answer
 
 PROTOBUF_TYPE, JSON_TYPE = b"application/x-protobuf", b"application/json"
 PROTOBUF = (b"content-type", PROTOBUF_TYPE)
@@ -64,7 +64,7 @@ def _status_protobuf(code: int, text: str, fault: Fault) -> bytes:
         detail = error_details_pb2.BadRequest()
         detail.field_violations.add(field=place, description=text)
         status.details.add().Pack(detail)
-    return status.SerializeToString()
+    return bytes(status.SerializeToString())
 
 
 def _status_json(code: int, text: str, fault: Fault) -> bytes:

@@ -1,6 +1,6 @@
 """Goal: OpenTelemetry's own exporter needs nothing but an endpoint and a header.
 
-Method: the unmodified SDK and its OTLP/HTTP exporter against `python -m ingest`; the spans are read back from the topic.
+Method: the unmodified SDK and its OTLP/HTTP exporter against `python -m ingest`; the spans are read back from Kafka.
 """
 
 import asyncio

@@ -1,9 +1,8 @@
 """Which spans can be taken, and under which id (otlp.md section 3)."""
 
 from hashlib import sha1
+from typing import Protocol
 from uuid import UUID
-
-from opentelemetry.proto.trace.v1 import trace_pb2
 
 from ingest.decode.limits import FUTURE_MAX_US
 from ingest.event import InvalidEvent, parse_uuid
@@ -13,6 +12,15 @@ _NAMESPACE = UUID("2f88cae1-2e69-5a3b-ad10-f25ae169315b").bytes
 
 _VARIANTS = {digit: "89ab"[int(digit, 16) & 3] for digit in "0123456789abcdef"}
 """The two highest bits of a UUID's ninth byte are 10."""
+
+
+class SpanTimes(Protocol):
+    """What the rules for a span's ids and times look at."""
+
+    trace_id: bytes
+    span_id: bytes
+    start_time_unix_nano: int
+    end_time_unix_nano: int
 
 
 def span_event_id(trace_id: bytes, span_id: bytes, request_id: str | None = None) -> str:
@@ -26,7 +34,7 @@ def span_event_id(trace_id: bytes, span_id: bytes, request_id: str | None = None
     return f"{digest[:8]}-{digest[8:12]}-5{digest[13:16]}-{variant}{digest[17:20]}-{digest[20:32]}"
 
 
-def check_span(span: trace_pb2.Span, received_at_us: int) -> None:
+def check_span(span: SpanTimes, received_at_us: int) -> None:
     """The rules for a span's ids and times.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Goal: the OTLP doors keep otlp.md sections 1 to 3 and 14. Method: calls over a publisher in memory, both encodings."""
+"""Goal: the OTLP doors keep otlp.md sections 1 to 3 and 14. Method: calls over a publisher in memory."""
 
 import gzip
 import json

@@ -1,4 +1,4 @@
-"""Goal: `/v1/logs` and span events end sessions as otlp.md section 12 says. Method: calls over a publisher in memory."""
+"""Goal: `/v1/logs` and span events end sessions (otlp.md section 12). Method: calls over a publisher in memory."""
 
 from typing import Any
 from uuid import UUID, uuid5

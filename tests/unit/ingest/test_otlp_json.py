@@ -1,4 +1,4 @@
-"""Goal: OTLP's JSON is read as otlp.md section 2.1 says. Method: bodies read into the protobuf messages, and refused."""
+"""Goal: OTLP's JSON is read as otlp.md section 2.1 says. Method: bodies read into protobuf messages, and refused."""
 
 import json
 import math
@@ -98,7 +98,8 @@ def test_null_is_missing_unknown_members_are_ignored_and_the_last_of_two_counts(
     assert read_traces(b'{"resourceSpans": null, "resource_spans": [1], "x": {"y": [1]}}') == (
         ExportTraceServiceRequest()
     )
-    body = b'{"resourceSpans":[{"scopeSpans":[{"scope":null,"spans":[{"name":"a","name":"b","trace_id":"00","kind":null}]}]}]}'
+    sent = b'{"name":"a","name":"b","trace_id":"00","kind":null}'
+    body = b'{"resourceSpans":[{"scopeSpans":[{"scope":null,"spans":[' + sent + b"]}]}]}"
     [span] = read_traces(body).resource_spans[0].scope_spans[0].spans
     assert (span.name, span.trace_id, span.kind) == ("b", b"", 0)
 
