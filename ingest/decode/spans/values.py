@@ -13,7 +13,10 @@ from ingest.event import InvalidEvent
 
 DEPTH_MAX = 100
 """Of lists and maps inside an attribute. Protobuf itself reads no deeper; a message built in memory may be."""
+PARSED_DEPTH_MAX = 200
+"""A JSON text that nests deeper stays text."""
 
+_DIGITS_MAX = 40
 _encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder()
 
@@ -63,21 +66,57 @@ def finite(number: float) -> float | str:
 
 def text_of(value: Any) -> str:
     """A value as text: a text as it is, others as JSON; without U+0000. Empty: there is none."""
-    if type(value) is not str:
-        if value is None:
-            return ""
-        value = _encoder.encode(value).decode()
-    return value.replace("\0", "") if "\0" in value else value
+    if value is None:
+        return ""
+    text = value if isinstance(value, str) else json_text(value)
+    return text.replace("\0", "") if "\0" in text else text
+
+
+def json_text(value: Any) -> str:
+    """The compact JSON of a value."""
+    return _encoder.encode(value).decode()
+
+
+def number_of(value: Any) -> int | float | None:
+    """A finite number, given as one or as its text; None for anything else."""
+    if type(value) is str:
+        value = _number_in(value)
+    if type(value) is int:
+        return value
+    return value if type(value) is float and math.isfinite(value) else None
+
+
+def _number_in(text: str) -> int | float | None:
+    text = text.strip()
+    if len(text) > _DIGITS_MAX:
+        return None
+    try:
+        return int(text) if text.isdecimal() else float(text)
+    except ValueError:
+        return None
 
 
 def parsed(value: Any) -> Any:
-    """What a JSON text says; anything that is no JSON text as it is."""
+    """What a JSON text says; anything that is no JSON text, or nests absurdly deep, as it is."""
     if type(value) is not str or not value or value[0] not in '{["0123456789-tfn \t\r\n':
         return value
     try:
-        return _decoder.decode(value)
+        found = _decoder.decode(value)
     except UNREADABLE:
         return value
+    many = value.count("[") + value.count("{") > PARSED_DEPTH_MAX
+    return value if many and _is_deep(found) else found
+
+
+def _is_deep(value: Any) -> bool:
+    """Whether a value nests so deep that whoever encodes it again, below other calls, could run out of stack."""
+    level = [value]
+    for _ in range(PARSED_DEPTH_MAX):
+        inner = (outer.values() if isinstance(outer, dict) else outer for outer in level)
+        level = [item for items in inner for item in items if isinstance(item, dict | list)]
+        if not level:
+            return False
+    return True
 
 
 def parsed_structure(value: Any) -> Any:
