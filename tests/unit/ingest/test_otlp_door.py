@@ -9,8 +9,10 @@ import pytest
 from google.protobuf.internal import api_implementation
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
+from infra.project_settings import DEFAULTS
 from infra.projects import KeysUnavailable
 from infra.topics import SPANS
+from ingest.decode.otlp import decode_span
 from ingest.errors import NotDurable, Overloaded, RecordTooLarge
 from ingest.event import trace_key
 from tests.unit.ingest.doors import KEY, READ_ONLY_KEY, Doors, make_doors
@@ -62,6 +64,18 @@ async def test_a_span_is_published_with_its_scope_and_resource_under_its_trace(d
     assert (scope_spans.scope.name, scope_spans.scope.version) == ("demo", "1")
     assert (sent.name, sent.kind, sent.flags) == ("chat gpt-4o-mini", Span.SPAN_KIND_CLIENT, 257)
     assert (sent.trace_id.hex(), sent.span_id.hex()) == (TRACE_ID, span["spanId"])
+
+
+@both
+async def test_the_decoder_reads_what_the_door_publishes(doors: Doors, encoding: str) -> None:
+    said = attributes(gen_ai__operation__name="chat", session__id="s")
+    await send(doors, make_export(make_span(1, attributes=said)), encoding)
+    [record] = doors.publisher.records
+    span = decode_span(record, DEFAULTS)
+    assert (span.trace_id, span.span_id, span.session_id) == (TRACE_ID, "eee19b7ec3c10001", "s")
+    assert str(span.event_id) == record.event_id
+    assert span.event is not None
+    assert span.event.kind == "llm"
 
 
 @both

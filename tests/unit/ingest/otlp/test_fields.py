@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from opentelemetry.proto.trace.v1 import trace_pb2
 
 from infra.project_settings import DEFAULTS, Mapping, ProjectSettings
 from ingest.decode import otlp
