@@ -15,6 +15,9 @@ RECORD_BYTES_MAX = 15 * 1024 * 1024
 BATCH_BYTES_MAX = 16 * 1024 * 1024
 """One producer batch, before compression; the broker's `max.message.bytes` is the same plus its own overhead."""
 
+BODY_RECORDS_BYTES_MAX = 256 * 1024 * 1024
+"""All records that are made of one HTTP body: a resource is repeated in the record of each of its spans."""
+
 PARTITIONS = 12
 """Divides evenly among 1, 2, 3, 4, 6 and 12 workers. Changing it would move keys, so it is fixed from the start."""
 

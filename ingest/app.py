@@ -10,19 +10,22 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from infra.health import Health
+from infra.topics import BODY_RECORDS_BYTES_MAX
 from ingest.admission import KEY_IN_PATH, KEY_PREFIXES, Admission, Keys
+from ingest.errors import IngestError, MethodNotAllowed, NotFound
 from ingest.metrics import CONTENT_TYPE, DoorTally, Metrics
 from ingest.publisher import Publisher
-from ingest.routes.answers import send_answer, send_http_fault
+from ingest.routes.answers import send_answer, send_fault
 from ingest.routes.door import Door
 from ingest.routes.helicone import PROVIDERS, TYPED_LOG_PATH, LogDoor, TypedLogDoor
 from ingest.routes.native import EventsDoor, SessionEndDoor
+from ingest.routes.otlp import LOGS_PATH, NOT_OFFERED, TRACE_PATHS, LogsDoor, NotOfferedDoor, TracesDoor
 from ingest.settings import IngestSettings
 
 Lifespan = Callable[[Starlette], AbstractAsyncContextManager[None]]
 
 _PREFIXES = tuple(prefix.encode() for prefix in KEY_PREFIXES)
-_ALLOWED_HEADERS = b"Content-Type, Authorization, Helicone-Auth, x-api-key"
+_ALLOWED_HEADERS = b"Content-Type, Content-Encoding, Authorization, Helicone-Auth, x-api-key"
 
 
 def create_app(
@@ -46,11 +49,34 @@ def create_app(
         doors[path] = LogDoor(admission, publisher, provider=provider, body_bytes_max=log_bytes_max)
     doors[TYPED_LOG_PATH] = TypedLogDoor(admission, publisher, provider=None, body_bytes_max=log_bytes_max)
     session_end = SessionEndDoor(admission, publisher, body_bytes_max=log_bytes_max)
+    doors.update(_otlp_doors(settings, admission, publisher))
     front = Front(doors, session_end, _health_app(health, metrics, lifespan))
     for door in (*doors.values(), session_end):
         metrics.add_door(door.name, door.tally)
     metrics.add_door("none", front.tally)
     return front
+
+
+def _otlp_doors(settings: IngestSettings, admission: Admission, publisher: Publisher) -> dict[str, Door]:
+    body_bytes_max = settings.otlp_body_bytes_max
+    # What could never be in flight at once is too large, not to be sent again.
+    records_bytes_max = min(BODY_RECORDS_BYTES_MAX, settings.in_flight_bytes_max)
+    doors: dict[str, Door] = {
+        path: TracesDoor(
+            admission,
+            publisher,
+            body_bytes_max=body_bytes_max,
+            records_bytes_max=records_bytes_max,
+            default_encoding=default_encoding,
+        )
+        for path, default_encoding in TRACE_PATHS.items()
+    }
+    doors[LOGS_PATH] = LogsDoor(
+        admission, publisher, body_bytes_max=body_bytes_max, records_bytes_max=records_bytes_max
+    )
+    for path, signal in NOT_OFFERED.items():
+        doors[path] = NotOfferedDoor(admission, publisher, signal=signal)
+    return doors
 
 
 class Front:
@@ -59,7 +85,7 @@ class Front:
     Anything that is not a door's business (health, metrics, lifespan) goes to `rest`.
     """
 
-    def __init__(self, doors: Mapping[str, ASGIApp], session_end: ASGIApp, rest: Starlette) -> None:
+    def __init__(self, doors: Mapping[str, Door], session_end: Door, rest: Starlette) -> None:
         self._doors = doors
         self._session_end = session_end
         self._rest = rest
@@ -85,19 +111,22 @@ class Front:
         door = self._doors.get(scope["path"]) or self._session_door(segments)
         method = scope["method"]
         if door is None and scope["path"] not in self._rest_paths:
-            self.tally.refuse(404, "not_found")
-            await send_http_fault(send, "not_found")
+            await self._refuse(send, NotFound())
         elif method == "OPTIONS":
             await _send_options(scope, send)
         elif door is None:
             await self._rest(scope, receive, send)
         elif method != "POST":
-            self.tally.refuse(405, "method_not_allowed")
-            await send_http_fault(send, "method_not_allowed", [(b"allow", b"POST, OPTIONS")])
+            await door.refuse(dict(scope["headers"]), send, MethodNotAllowed())
         else:
             await door(scope, receive, send)
 
-    def _session_door(self, segments: list[bytes]) -> ASGIApp | None:
+    async def _refuse(self, send: Send, fault: IngestError) -> None:
+        """Answer what is no door's business."""
+        self.tally.refuse(fault.status, fault.code)
+        await send_fault(send, fault)
+
+    def _session_door(self, segments: list[bytes]) -> Door | None:
         is_end = len(segments) == 4 and segments[:2] == [b"v1", b"sessions"] and segments[3] == b"end"
         return self._session_end if is_end else None
 

@@ -131,7 +131,7 @@ def end_envelope(session_id: str, text: bytes | msgspec.Raw, sender: Credential,
         session_id = masker.identifier(session_id, "session_id")
     at_us = native.check_end(end, session_id, received_at_us)
     check_retention("at: it", at_us, sender, received_at_us)
-    return _sealed(
+    return sealed(
         Record(
             SCHEMA_VERSION,
             "native.end",
@@ -169,7 +169,7 @@ def helicone_envelope(
     if NUL_ESCAPE in content:
         content = without_nul(content)
         log = helicone.parse_log(content)
-    kept = {name: without_secret(name, value) for name, value in headers.items() if has_meaning(name)}
+    kept = kept_headers(headers)
     metadata = read_metadata(log.provider_request.meta or {}, kept)
     event_id = event_id_of(metadata.request_id) if metadata.request_id else new_event_id(received_at_us)
     if masker:
@@ -196,7 +196,7 @@ def helicone_envelope(
     )
     if _OMIT in (metadata.omit_request, metadata.omit_response):
         record = _without_omitted(record, log, metadata)
-    return _sealed(record)
+    return sealed(record)
 
 
 def check_retention(what: str, start_us: int, sender: Credential, received_at_us: int) -> None:
@@ -257,6 +257,12 @@ def _native_id(sent: str | None, received_at_us: int) -> str:
     return event_id
 
 
-def _sealed(record: Record) -> Envelope:
+def kept_headers(headers: Mapping[str, str]) -> dict[str, str]:
+    """Of the headers of a call those that have a meaning, and no credential."""
+    return {name: without_secret(name, value) for name, value in headers.items() if has_meaning(name)}
+
+
+def sealed(record: Record) -> Envelope:
+    """The record under the key of its session, ready to publish."""
     key = routing_key(record.project_id, record.session_id, record.event_id)
     return Envelope(record.event_id, key, encode_record(record))

@@ -3,11 +3,15 @@
     IngestError
     ├── Unauthorized           401  no key, or one that nobody issued
     ├── Forbidden              403  the key may not write
+    ├── NotFound               404  nothing is offered under the path
+    ├── MethodNotAllowed       405  the path takes another method
     ├── PayloadTooLarge        413  a whole body over its limit
     ├── BodyTooSlow            408  the body did not arrive in time
     ├── UnsupportedEncoding    415  a Content-Encoding that is not read here
+    ├── UnsupportedType        415  a Content-Type that is not read here
     ├── InvalidBody            400  a body that cannot be read at all
     ├── RateLimited            429  the project is over its rate
+    ├── InternalError          500  a fault of ours
     ├── Overloaded             503  the in-flight bytes are exhausted; nothing was taken
     ├── KeysAway               503  this key cannot be checked now
     └── PublishError                the outcome of one event; returned, not raised
@@ -48,6 +52,20 @@ class Forbidden(IngestError):
     status = 403
 
 
+class NotFound(IngestError):
+    """invalid path"""
+
+    code = "not_found"
+    status = 404
+
+
+class MethodNotAllowed(IngestError):
+    """Method not allowed"""
+
+    code = "method_not_allowed"
+    status = 405
+
+
 class PayloadTooLarge(IngestError):
     """Payload too large"""
 
@@ -74,11 +92,39 @@ class UnsupportedEncoding(IngestError):
         self.accepted = accepted
 
 
+class UnsupportedType(IngestError):
+    """Unsupported Content-Type: send application/x-protobuf or application/json"""
+
+    code = "unsupported_type"
+    status = 415
+
+
 class InvalidBody(IngestError):
-    """Invalid JSON"""
+    """Invalid body
+
+    `place` names the part of the body that is to blame, as a path from its root; empty: the whole.
+    """
 
     code = "invalid_body"
     status = 400
+
+    def __init__(self, text: str = "", *, place: str = "") -> None:
+        super().__init__(text)
+        self.place = place
+
+
+class InternalError(IngestError):
+    """Internal error
+
+    A defect. It is logged under the `correlation_id` that its answer carries.
+    """
+
+    code = "internal_error"
+    status = 500
+
+    def __init__(self, correlation_id: str = "") -> None:
+        super().__init__()
+        self.correlation_id = correlation_id
 
 
 class RateLimited(IngestError):

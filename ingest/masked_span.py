@@ -12,6 +12,8 @@ from google.protobuf.message import Message
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 
 from ingest.decode.metadata import meanings_of
+from ingest.decode.spans.properties import helicone_name
+from ingest.decode.spans.property_tables import CREDENTIAL, POSTHOG_KEY
 from ingest.event import parse_uuid
 from ingest.masking import MASKED, Masker
 
@@ -29,6 +31,29 @@ def mask_message(message: Message, masker: Masker) -> None:
     """
     message.DiscardUnknownFields()
     _mask(message, masker)
+
+
+def remove_secrets(message: Message) -> None:
+    """Take Helicone's secret names out of every list of attributes, as `meta` and headers have them taken out: a key of
+    ours goes, of a key of Posthog only that there was one stays (ingest.md section 3).
+    """
+    for field, value in message.ListFields():
+        if field.type != FieldDescriptor.TYPE_MESSAGE:
+            continue
+        if field.is_repeated and field.message_type is KeyValue.DESCRIPTOR:
+            kept = [one for one in value if _without_secret(one)]
+            if len(kept) < len(value):
+                del value[:]
+                value.extend(kept)
+        for one in value if field.is_repeated else [value]:
+            remove_secrets(one)
+
+
+def _without_secret(attribute: KeyValue) -> bool:
+    name = (helicone_name(attribute.key) or "").lower()
+    if name == POSTHOG_KEY:
+        attribute.value.string_value = "true"
+    return name != CREDENTIAL
 
 
 def _mask(message: Message, masker: Masker) -> None:

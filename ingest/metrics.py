@@ -53,9 +53,9 @@ class DoorTally:
         self.good += 1
         self.accepted += events
 
-    def refuse_event(self, code: str) -> None:
-        """One event is refused, for a reason of its own."""
-        self.events_refused[code] = self.events_refused.get(code, 0) + 1
+    def refuse_event(self, code: str, events: int = 1) -> None:
+        """Events are refused, for a reason of their own."""
+        self.events_refused[code] = self.events_refused.get(code, 0) + events
 
     def refuse(self, status: int, code: str) -> None:
         """A request is answered with an error."""

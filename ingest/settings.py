@@ -19,6 +19,8 @@ class IngestSettings(StageSettings):
     """Body of `POST /v1/events` after decompression."""
     helicone_body_bytes_max: int = Field(10 * MIB, alias="INGEST_HELICONE_BODY_BYTES_MAX", ge=1024)
     """Body of a log endpoint after decompression; Helicone's own limit."""
+    otlp_body_bytes_max: int = Field(64 * MIB, alias="INGEST_OTLP_BODY_BYTES_MAX", ge=1024)
+    """Body of an OTLP export, as sent and after decompression."""
     reading_bytes_max: int = Field(256 * MIB, alias="INGEST_READING_BYTES_MAX", ge=MIB)
     """Bodies of all connections that have arrived in part; beyond it new ones are answered 503."""
     body_seconds_max: float = Field(30.0, alias="INGEST_BODY_SECONDS_MAX", gt=0)

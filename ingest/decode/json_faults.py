@@ -48,6 +48,12 @@ def refusal(fault: Exception, subject: str = "event") -> InvalidEvent:
     return InvalidEvent(f"Invalid {path or subject}: {text[0].lower()}{text[1:]}", code="invalid_event")
 
 
+def at_path(fault: Exception) -> str:
+    """Where in the text one of `UNREADABLE` was found, as a path from its root; empty where that is not known."""
+    at = _AT.search(str(fault))
+    return at["path"] if at else ""
+
+
 def _said(types: str) -> str:
     """`int | float | null` as `number`: what the reader may send, without our ways of holding it."""
     names = [name for name in types.split(" | ") if name != "null"]

@@ -5,13 +5,14 @@ The records of spans lie on a topic of their own and need their project's settin
 
 from collections.abc import Callable
 
-from ingest.decode import helicone, native
+from ingest.decode import helicone, native, otlp_end
 from ingest.decode.limits import check_envelope
 from ingest.event import Event, InvalidEvent, Record
 
 _DECODERS: dict[str, Callable[[Record], Event]] = {
     "native": native.decode_event,
     "native.end": native.decode_end,
+    otlp_end.SOURCE: otlp_end.decode_end,
 }
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 from starlette.types import Send
 
-from ingest.errors import IngestError, UnsupportedEncoding
+from ingest.errors import IngestError, InternalError, MethodNotAllowed, UnsupportedEncoding
 from ingest.event import InvalidEvent
 
 HeaderList = list[tuple[bytes, bytes]]
@@ -14,12 +14,9 @@ HeaderList = list[tuple[bytes, bytes]]
 JSON = (b"content-type", b"application/json")
 ANY_ORIGIN = (b"access-control-allow-origin", b"*")
 """Browsers may log with a write-only key from any page."""
-HTTP_FAULTS = {
-    "not_found": (404, "invalid path"),
-    "method_not_allowed": (405, "Method not allowed"),
-    "internal_error": (500, "Internal error"),
-}
-"""Faults of the request line and our own: code to (status, text)."""
+ALLOW = (b"allow", b"POST, OPTIONS")
+
+Fault = IngestError | InvalidEvent
 
 
 async def send_answer(send: Send, status: int, headers: HeaderList, body: bytes) -> None:
@@ -34,8 +31,19 @@ async def send_json(send: Send, status: int, content: Any, more_headers: Sequenc
     await send_answer(send, status, [JSON, ANY_ORIGIN, *more_headers], msgspec.json.encode(content))
 
 
-async def send_fault(send: Send, fault: IngestError | InvalidEvent) -> None:
+async def send_fault(send: Send, fault: Fault) -> None:
     """Answer what was refused, with when to try again or what to send instead."""
+    content = {"error": fault.text, "code": fault.code}
+    if isinstance(fault, InternalError):
+        content["id"] = fault.correlation_id
+    headers = fault_headers(fault)
+    if isinstance(fault, MethodNotAllowed):
+        headers.append(ALLOW)
+    await send_json(send, fault.status, content, headers)
+
+
+def fault_headers(fault: Fault) -> HeaderList:
+    """What a refusal says in headers: when to try again, what to send instead, that the connection ends."""
     headers: HeaderList = []
     retry_after_seconds = getattr(fault, "retry_after_seconds", None)
     if retry_after_seconds is not None:
@@ -45,10 +53,4 @@ async def send_fault(send: Send, fault: IngestError | InvalidEvent) -> None:
     if fault.status in (408, 413):
         # The rest of the body is not read: the connection cannot be used again.
         headers.append((b"connection", b"close"))
-    await send_json(send, fault.status, {"error": fault.text, "code": fault.code}, headers)
-
-
-async def send_http_fault(send: Send, code: str, more_headers: Sequence[tuple[bytes, bytes]] = (), **more: str) -> None:
-    """Answer one of `HTTP_FAULTS`."""
-    status, text = HTTP_FAULTS[code]
-    await send_json(send, status, {"error": text, "code": code, **more}, more_headers)
+    return headers

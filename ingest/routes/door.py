@@ -13,11 +13,11 @@ from starlette.types import Receive, Scope, Send
 
 from infra.projects import Credential
 from ingest.admission import GZIP_ONLY, Admission, ClientGone, Headers
-from ingest.errors import IngestError, PublishError
+from ingest.errors import IngestError, InternalError, PublishError
 from ingest.event import InvalidEvent
 from ingest.metrics import DoorTally
 from ingest.publisher import Publisher
-from ingest.routes.answers import send_fault, send_http_fault
+from ingest.routes.answers import Fault, send_fault
 
 log = structlog.get_logger()
 
@@ -58,16 +58,23 @@ class Door:
         except (IngestError, InvalidEvent) as fault:
             if isinstance(fault, InvalidEvent | PublishError):
                 self.tally.refuse_event(fault.code)
-            self.tally.refuse(fault.status, fault.code)
-            await send_fault(send, fault)
+            await self.refuse(headers, send, fault)
         except ClientGone:
             self.tally.give_up("client_gone")
         except Exception:
             correlation_id = str(uuid4())
-            self.tally.refuse(500, "internal_error")
             log.exception("internal_error", id=correlation_id)
-            await send_http_fault(send, "internal_error", id=correlation_id)
+            await self.refuse(headers, send, InternalError(correlation_id))
 
     async def take(self, sender: Credential, headers: Headers, body: bytes, scope: Scope, send: Send) -> None:
         """Publish what is in the body, tell the tally and answer, or raise `IngestError` or `InvalidEvent`."""
         raise NotImplementedError
+
+    async def refuse(self, headers: Headers, send: Send, fault: Fault) -> None:
+        """Count a fault and answer it."""
+        self.tally.refuse(fault.status, fault.code)
+        await self.answer_fault(headers, send, fault)
+
+    async def answer_fault(self, headers: Headers, send: Send, fault: Fault) -> None:
+        """A door whose clients read another shape than ours overrides this."""
+        await send_fault(send, fault)

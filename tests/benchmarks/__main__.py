@@ -15,7 +15,7 @@ from tests.benchmarks.drain import drain
 from tests.benchmarks.end_to_end import end_to_end
 from tests.benchmarks.figures import Figure
 from tests.benchmarks.ground import Ground, MeasurementFailed, prepared_ground
-from tests.benchmarks.http_figures import http_batch_100, http_p99, http_single
+from tests.benchmarks.http_figures import http_batch_100, http_otlp_100, http_p99, http_single
 from tests.benchmarks.plan import Plan, Reporter
 from tests.benchmarks.report import code_version, show, write
 
@@ -32,6 +32,7 @@ MEASURES: dict[str, Measure] = {
     "http_single": http_single,
     "http_p99": http_p99,
     "http_batch_100": http_batch_100,
+    "http_otlp_100": http_otlp_100,
     "drain": drain,
     "end_to_end": end_to_end,
 }

@@ -1,6 +1,6 @@
 """The doors against what the same machine does without them: an empty handler, and a bare producer."""
 
-from infra.topics import EVENTS
+from infra.topics import EVENTS, SPANS
 from tests.benchmarks.bare_producer import ProducerJob
 from tests.benchmarks.figures import Ceiling, Figure
 from tests.benchmarks.ground import Ground
@@ -17,6 +17,7 @@ BATCH_EVENTS = 100
 BATCH_CONNECTIONS = 8
 """Also the batches that the bare producer has in flight."""
 BATCH_FLOOR = 0.25
+OTLP_FLOOR = 0.5
 
 
 async def http_single(ground: Ground, plan: Plan, reporter: Reporter) -> list[Figure]:
@@ -140,5 +141,40 @@ async def http_batch_100(ground: Ground, plan: Plan, reporter: Reporter) -> list
             ceiling=Ceiling("a bare aiokafka loop of send_batch", ceiling_runs),
             floor=BATCH_FLOOR,
             details={"connections": BATCH_CONNECTIONS, "event_bytes": EVENT_BYTES, "events_per_request": BATCH_EVENTS},
+        )
+    ]
+
+
+async def http_otlp_100(ground: Ground, plan: Plan, reporter: Reporter) -> list[Figure]:
+    """Spans per second in protobuf exports of 100, beside native events in arrays of 100."""
+    async with ground.service("ingest", "INGEST_PORT") as (port, _):
+
+        async def rate(is_otlp: bool) -> float:
+            job = LoadJob(
+                port=port,
+                key=ground.key,
+                connections=BATCH_CONNECTIONS,
+                event_bytes=EVENT_BYTES,
+                events_per_request=BATCH_EVENTS,
+                seconds=plan.http_seconds,
+                warm_up_seconds=plan.warm_up_seconds,
+                # An export that is taken whole is answered with an empty body.
+                expected="content-length: 0\r\n" if is_otlp else f'"accepted":{BATCH_EVENTS},',
+                is_otlp=is_otlp,
+            )
+            found = (await ground.load(job)).events_per_second
+            await ground.empty_topic(SPANS if is_otlp else EVENTS)
+            return found
+
+        native_runs, otlp_runs = await alternate(plan, reporter, lambda: rate(False), lambda: rate(True))
+    return [
+        Figure(
+            name="http_otlp_100",
+            title="OTLP protobuf exports of 100 spans, 8 connections, 20 attributes a span",
+            unit="spans/s",
+            runs=otlp_runs,
+            ceiling=Ceiling("our own native door, arrays of 100 events of 1 KB", native_runs),
+            floor=OTLP_FLOOR,
+            details={"connections": BATCH_CONNECTIONS, "spans_per_request": BATCH_EVENTS},
         )
     ]

@@ -13,7 +13,7 @@ import msgspec
 import uvloop
 
 from tests.benchmarks.figures import quantile
-from tests.benchmarks.payloads import SEED, EventTemplates, Requests
+from tests.benchmarks.payloads import SEED, EventTemplates, Requests, SpanTemplates
 
 ANSWER_SECONDS_MAX = 15.0
 """After the last request was sent. A server that is slower than this has failed."""
@@ -35,6 +35,8 @@ class LoadJob(msgspec.Struct, frozen=True):
     expected: str = ""
     """What every answer must contain."""
     seed: int = SEED
+    is_otlp: bool = False
+    """Whether spans are sent, as OTLP in protobuf, instead of native events of `event_bytes`."""
 
 
 class LoadResult(msgspec.Struct, frozen=True):
@@ -107,7 +109,11 @@ class Load:
 
     def __init__(self, job: LoadJob) -> None:
         self._job = job
-        templates = EventTemplates(event_bytes=job.event_bytes, seed=job.seed)
+        templates: EventTemplates | SpanTemplates
+        if job.is_otlp:
+            templates = SpanTemplates(seed=job.seed)
+        else:
+            templates = EventTemplates(event_bytes=job.event_bytes, seed=job.seed)
         self._requests = Requests(templates, key=job.key, port=job.port, events_per_request=job.events_per_request)
         self._expected = job.expected.encode()
         self._loop = asyncio.get_running_loop()

@@ -7,6 +7,9 @@ session. Twenty events in a row share a session.
 import json
 import random
 import time
+from typing import Any
+
+from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, Span
 
 SEED = 20_260_727
 EVENTS_PER_SESSION = 20
@@ -21,6 +24,35 @@ TEXT = (
 WORDS = TEXT.split()
 PATHS = ("/plan", "/plan/search", "/code/edit", "/code/test", "/review", "/review/security", "/answer", "/")
 KINDS = ("llm", "llm", "llm", "tool", "vector_db", "data")
+
+
+SPANS_PER_TRACE = 10
+SPAN_TEXT_CHARACTERS = 300
+"""Of the messages of a span, each way: it is then about as large as an event of 1 KB."""
+SPAN_RESOURCE = {
+    "service.name": "travel",
+    "service.version": "1.4.2",
+    "deployment.environment.name": "production",
+    "telemetry.sdk.language": "python",
+    "telemetry.sdk.name": "opentelemetry",
+}
+SPAN_ATTRIBUTES: dict[str, str | int] = {
+    "gen_ai.operation.name": "chat",
+    "gen_ai.provider.name": "openai",
+    "gen_ai.request.model": "gpt-4o-mini",
+    "gen_ai.response.model": "gpt-4o-mini-2024-07-18",
+    "gen_ai.request.temperature": 1,
+    "gen_ai.request.max_tokens": 512,
+    "gen_ai.response.id": "chatcmpl-0123456789abcdef",
+    "gen_ai.response.finish_reasons": '["stop"]',
+    "server.address": "api.openai.com",
+    "server.port": 443,
+    "traceloop.span.kind": "task",
+    "traceloop.entity.name": "answer",
+    "thread.id": 140_245_963,
+    "thread.name": "MainThread",
+}
+"""Beside these each span has its own session, user, tokens and messages: twenty in all."""
 
 
 class EventTemplates:
@@ -95,30 +127,95 @@ def _prose(rng: random.Random, characters: int) -> str:
     return " ".join(words)[:characters]
 
 
-class Requests:
-    """HTTP requests with one event, or an array of them, each number used once."""
+class SpanTemplates:
+    """The same for OpenTelemetry: exports of spans with twenty attributes each, ten spans a trace."""
 
-    def __init__(self, templates: EventTemplates, *, key: str, port: int, events_per_request: int) -> None:
+    def __init__(self, *, seed: int = SEED, at_us: int | None = None) -> None:
+        self._at_ns = (at_us or time.time_ns() // 1000) * 1000
+        rng = random.Random(seed)
+        self._run = random.SystemRandom().getrandbits(64)
+        self._spans = [self._template(rng) for _ in range(VARIANTS)]
+        resource_spans = ResourceSpans()
+        for name, text in SPAN_RESOURCE.items():
+            _attribute(resource_spans.resource.attributes, name, text)
+        self._resource = resource_spans.SerializeToString()
+
+    def export(self, first: int, count: int) -> bytes:
+        """An `ExportTraceServiceRequest` of `count` spans from number `first` on."""
+        scope_spans = b"".join(_field(0x12, self.span(number)) for number in range(first, first + count))
+        return _field(0x0A, self._resource + _field(0x12, scope_spans))
+
+    def span(self, number: int) -> bytes:
+        """Span `number`, encoded. Its ids stand before what all spans of its kind share."""
+        trace_id = self._run.to_bytes(8, "big") + (number // SPANS_PER_TRACE + 1).to_bytes(8, "big")
+        return b"\x0a\x10" + trace_id + b"\x12\x08" + (number + 1).to_bytes(8, "big") + self._spans[number % VARIANTS]
+
+    def _template(self, rng: random.Random) -> bytes:
+        end_ns = self._at_ns + rng.randrange(1, 4_000) * 1_000_000
+        span = Span(name="chat gpt-4o-mini", kind=Span.SPAN_KIND_CLIENT)
+        span.start_time_unix_nano, span.end_time_unix_nano = self._at_ns, end_ns
+        said = {
+            **SPAN_ATTRIBUTES,
+            "gen_ai.conversation.id": f"bench-{rng.getrandbits(32):08x}",
+            "user.id": f"user-{rng.randrange(40)}",
+            "gen_ai.usage.input_tokens": rng.randrange(900),
+            "gen_ai.usage.output_tokens": rng.randrange(400),
+            "gen_ai.input.messages": _prose(rng, SPAN_TEXT_CHARACTERS),
+            "gen_ai.output.messages": _prose(rng, SPAN_TEXT_CHARACTERS),
+        }
+        for name, value in said.items():
+            _attribute(span.attributes, name, value)
+        return span.SerializeToString()
+
+
+def _attribute(attributes: Any, name: str, value: str | int) -> None:
+    pair = attributes.add(key=name)
+    if isinstance(value, int):
+        pair.value.int_value = value
+    else:
+        pair.value.string_value = value
+
+
+def _field(tag: int, content: bytes) -> bytes:
+    """A length-delimited field of protobuf."""
+    head = bytearray((tag,))
+    length = len(content)
+    while length >= 0x80:
+        head.append(length & 0x7F | 0x80)
+        length >>= 7
+    head.append(length)
+    return bytes(head) + content
+
+
+class Requests:
+    """HTTP requests with one event, an array of them, or an export of as many spans, each number used once."""
+
+    def __init__(
+        self, templates: EventTemplates | SpanTemplates, *, key: str, port: int, events_per_request: int
+    ) -> None:
         self._templates = templates
         self._events_per_request = events_per_request
         self._next = 0
-        body_bytes = len(self._body(0))
+        is_otlp = isinstance(templates, SpanTemplates)
         head = (
-            "POST /v1/events HTTP/1.1",
+            f"POST {'/v1/traces' if is_otlp else '/v1/events'} HTTP/1.1",
             f"host: 127.0.0.1:{port}",
             f"authorization: Bearer {key}",
-            "content-type: application/json",
-            f"content-length: {body_bytes}",
+            f"content-type: {'application/x-protobuf' if is_otlp else 'application/json'}",
+            "content-length: ",
         )
-        self._head = ("\r\n".join(head) + "\r\n\r\n").encode()
+        self._head = "\r\n".join(head).encode()
 
     def next(self) -> bytes:
         """The bytes of a request that was not sent before."""
         first = self._next
         self._next += self._events_per_request
-        return self._head + self._body(first)
+        body = self._body(first)
+        return b"%b%d\r\n\r\n%b" % (self._head, len(body), body)
 
     def _body(self, first: int) -> bytes:
+        if isinstance(self._templates, SpanTemplates):
+            return self._templates.export(first, self._events_per_request)
         if self._events_per_request == 1:
             return self._templates.event(first)
         return self._templates.array(first, self._events_per_request)

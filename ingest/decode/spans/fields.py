@@ -3,15 +3,13 @@
 The door asks for them per span, to check them against the limits; decoding asks again with all attributes at hand.
 """
 
-import re
 from collections.abc import Iterable, Mapping
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
-from opentelemetry.proto.common.v1.common_pb2 import KeyValue
+from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 from opentelemetry.proto.trace.v1 import trace_pb2
 
 from infra.project_settings import ProjectSettings
-from ingest.decode.spans import field_tables
 from ingest.decode.spans.field_tables import FIELD_NAMES, HEADERS, HELICONE_PLACES, PLACES, SESSION_NAME_OF_ROOT
 from ingest.decode.spans.identity import span_event_id
 from ingest.decode.spans.span import Fields
@@ -20,6 +18,7 @@ from ingest.decode.spans.values import read_attributes, read_value, text_of
 HELICONE_FIRST_CHARACTERS = ("h", "H", "t", "T", "l", "L")
 """What the spellings of a Helicone name begin with."""
 _RANK_MAX = 1_000
+_PLACES_NAMES = frozenset(PLACES)
 
 
 class ResourceFields(NamedTuple):
@@ -51,31 +50,45 @@ def resource_fields(attributes: Iterable[KeyValue]) -> ResourceFields:
     return ResourceFields(found, fields._replace(session_name=fields.session_name if name else None, path=None))
 
 
+class DoorSpan(Protocol):
+    """What the door knows of a span: its attributes are a map."""
+
+    trace_id: bytes
+    span_id: bytes
+    parent_span_id: bytes
+    attributes: Mapping[str, AnyValue]
+
+
 def door_facts(
-    span: trace_pb2.Span,
+    span: DoorSpan,
     encoded: bytes,
     resource: ResourceFields,
     headers: Mapping[str, str],
     settings: ProjectSettings,
+    *,
+    names_helicone: bool,
 ) -> tuple[str, Fields]:
-    """Event id and fields of a span at the door; `encoded` is the span as protobuf serialised it here.
+    """Event id and fields of a span at the door; `encoded` is the whole span, and `names_helicone` whether it may have
+    attributes of Helicone's.
 
-    Its bytes show which attributes matter in half the time that it takes to ask each for its name. They may show too
-    many, out of a text that looks like one, so that the span itself has the last word.
+    Only the attributes that the tables name are read: reading all costs three times as much.
     """
+    attributes = span.attributes
+    names = _PLACES_NAMES.intersection(attributes)
     if settings.mappings:
-        wanted = read_attributes(span.attributes)
-    elif suspects := _suspects(encoded):
-        wanted = _read_some(span.attributes, suspects)
-    else:
-        event_id = span_event_id(span.trace_id, span.span_id)
-        return event_id, _laid_out({}, Fields(), headers, resource.fields) if headers else resource.fields
-    own = own_fields(wanted, not span.parent_span_id, wanted) if wanted else NOTHING_OWN
+        names = names.union(mapping.attribute for mapping in settings.mappings if mapping.attribute in attributes)
+    wanted = {name: (value := attributes[name]).string_value or read_value(value) for name in names}
+    helicone: dict[str, Any] = {}
+    if names_helicone:
+        # In the span's own order, which decides between two letter cases of one name.
+        helicone = _helicone_attributes(trace_pb2.Span.FromString(encoded).attributes)
+        wanted |= helicone
+    own = own_fields(wanted, not span.parent_span_id, helicone) if wanted else NOTHING_OWN
     mapped = mapped_values(wanted, resource.attributes, settings) if settings.mappings else {}
-    return (
-        span_event_id(span.trace_id, span.span_id, own.request_id),
-        _laid_out(mapped, own.fields, headers, resource.fields),
-    )
+    event_id = span_event_id(span.trace_id, span.span_id, own.request_id)
+    if own is NOTHING_OWN and not mapped and not headers:
+        return event_id, resource.fields
+    return event_id, _laid_out(mapped, own.fields, headers, resource.fields)
 
 
 def door_fields(
@@ -132,20 +145,12 @@ def mapped_values(
     return found
 
 
-def _read_some(attributes: Iterable[KeyValue], keys: list[bytes]) -> dict[str, Any]:
-    """The attributes of these keys; none occurs more often than in the list."""
-    names = {key.decode() for key in keys}
-    left = len(keys)
-    found = {}
-    for attribute in attributes:
-        key = attribute.key
-        if key in names:
-            value = attribute.value
-            found[key] = value.string_value or read_value(value)
-            left -= 1
-            if not left:
-                break
-    return found
+def _helicone_attributes(attributes: Iterable[KeyValue]) -> dict[str, Any]:
+    return {
+        key: read_value(attribute.value)
+        for attribute in attributes
+        if (key := attribute.key)[:1] in HELICONE_FIRST_CHARACTERS and key.lower() in HELICONE_PLACES
+    }
 
 
 def _laid_out(mapped: Mapping[str, str], own: Fields, headers: Mapping[str, str], resource: Fields) -> Fields:
@@ -161,22 +166,3 @@ def _laid_out(mapped: Mapping[str, str], own: Fields, headers: Mapping[str, str]
         for place, name in enumerate(FIELD_NAMES[:4])
     )
     return Fields(*found)
-
-
-def _screen() -> re.Pattern[bytes]:
-    r"""Finds the keys in a serialised span that the tables name: `\n`, the key's length, the key, the value's tag.
-
-    Names are grouped by their first part, so that most attributes fail at their first letters.
-    """
-    groups: dict[str, list[str]] = {}
-    for name in sorted(PLACES):
-        first, _, rest = name.partition(".")
-        groups.setdefault(first, []).append(re.escape(rest))
-    exact = "|".join(rf"{first}\.(?:{'|'.join(rests)})" for first, rests in groups.items())
-    spellings = "|".join(map(re.escape, field_tables.HELICONE_SPELLINGS))
-    helicone = rf"(?i:(?:{spellings})(?:{'|'.join(field_tables.HELICONE_NAMES)}))"
-    first_letters = "".join(sorted({first[0] for first in groups} | set(HELICONE_FIRST_CHARACTERS)))
-    return re.compile(rf"\n.(?=[{first_letters}])({exact}|{helicone})\x12".encode(), re.DOTALL)
-
-
-_suspects = _screen().findall

@@ -2,9 +2,19 @@
 
 import json
 
+from opentelemetry.proto.trace.v1.trace_pb2 import Span
+
 from infra.projects import Credential
 from ingest.envelope import native_envelope
-from tests.benchmarks.payloads import EVENTS_PER_SESSION, VARIANTS, EventTemplates, Requests
+from ingest.otlp_export import Export
+from tests.benchmarks.payloads import (
+    EVENTS_PER_SESSION,
+    SPANS_PER_TRACE,
+    VARIANTS,
+    EventTemplates,
+    Requests,
+    SpanTemplates,
+)
 
 NOW_US = 1_770_000_000_000_000
 SENDER = Credential(project_id=1, can_read=True, can_write=True, settings_version=1)
@@ -50,3 +60,15 @@ def test_a_request_announces_the_length_that_follows() -> None:
         assert f"content-length: {len(body)}".encode() in head.split(b"\r\n")
         bodies += [event["event_id"] for event in json.loads(body)]
     assert len(set(bodies)) == 300
+
+
+def test_the_otlp_door_accepts_every_span_whole() -> None:
+    templates = SpanTemplates(at_us=NOW_US)
+    export = Export(SENDER, {}, NOW_US, records_bytes_max=10**8)
+
+    for _ in export.take_traces(templates.export(0, 2 * VARIANTS)):
+        pass
+    assert len({value for _, value in export.spans}) == 2 * VARIANTS
+    assert not export.refused
+    assert all(len(Span.FromString(templates.span(number)).attributes) == 20 for number in range(VARIANTS))
+    assert len({key for key, _ in export.spans}) == -(-2 * VARIANTS // SPANS_PER_TRACE)

@@ -45,12 +45,15 @@ class FakePublisher:
     published: list[tuple[bytes, bytes]] = field(default_factory=list)
     faults: list[PublishError | None] = field(default_factory=list)
     refusal: Exception | None = None
+    topics: list[str] = field(default_factory=list)
+    """Of each published record."""
 
     async def publish(self, records: list[tuple[bytes, bytes]], topic: str = EVENTS.name) -> list[PublishError | None]:
         if self.refusal is not None:
             raise self.refusal
         outcomes = [self.faults.pop(0) if self.faults else None for _ in records]
         self.published += [record for record, fault in zip(records, outcomes, strict=True) if fault is None]
+        self.topics += [topic] * outcomes.count(None)
         return outcomes
 
     async def publish_one(self, key: bytes, value: bytes) -> PublishError | None:

@@ -6,10 +6,12 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from opentelemetry.proto.trace.v1 import trace_pb2
 
 from infra.project_settings import DEFAULTS, Mapping, ProjectSettings
 from ingest.decode import otlp
 from ingest.event import InvalidEvent
+from ingest.otlp_wire import WireSpan, read_span
 from tests.unit.ingest.otlp.spans import PARENT_ID, RECEIVED_AT_US, SPAN_ID, TRACE_ID, decoded, record_of, span_of
 
 SESSION_IDS = [
@@ -63,6 +65,23 @@ HEADERS = {
 }
 
 
+def as_sent(span: trace_pb2.Span) -> tuple[WireSpan, bytes]:
+    """The span as the door meets it."""
+    encoded = span.SerializeToString()
+    return read_span(encoded), encoded
+
+
+def facts_at_door(
+    span: trace_pb2.Span,
+    within: otlp.ResourceFields = otlp.resource_fields([]),  # noqa: B008 - nobody changes it
+    headers: dict[str, str] | None = None,
+    settings: ProjectSettings = DEFAULTS,
+) -> tuple[str, otlp.Fields]:
+    encoded = span.SerializeToString()
+    is_helicone = b"helicone-" in encoded.lower()
+    return otlp.door_facts(read_span(encoded), encoded, within, headers or {}, settings, names_helicone=is_helicone)
+
+
 def fields_at_door(
     attributes: dict[str, Any],
     resource: dict[str, Any] | None = None,
@@ -72,7 +91,7 @@ def fields_at_door(
 ) -> otlp.Fields:
     span = span_of(attributes, **fields)
     within = otlp.resource_fields(span_of(resource or {}).attributes)
-    _, found = otlp.door_facts(span, span.SerializeToString(), within, headers or {}, settings)
+    _, found = facts_at_door(span, within, headers or {}, settings)
     assert otlp.door_fields(span, within, headers or {}, settings) == found
     return found
 
@@ -144,7 +163,7 @@ def test_what_is_empty_is_absent(empty: object) -> None:
 def test_the_last_of_equal_keys_counts() -> None:
     span = span_of({"session.id": "first"})
     span.attributes.add(key="session.id").value.string_value = "last"
-    _, found = otlp.door_facts(span, span.SerializeToString(), otlp.resource_fields([]), {}, DEFAULTS)
+    _, found = facts_at_door(span)
     assert found.session_id == otlp.decode_span(record_of(span), DEFAULTS).session_id == "last"
 
 
@@ -190,7 +209,7 @@ def test_the_event_id_is_that_of_the_span_or_the_one_that_it_names() -> None:
         ({"Helicone-Request-Id": "no uuid"}, derived),
     ]:
         span = span_of(attributes)
-        found, _ = otlp.door_facts(span, span.SerializeToString(), otlp.resource_fields([]), {}, DEFAULTS)
+        found, _ = facts_at_door(span)
         assert found == event_id
 
 
