@@ -20,12 +20,15 @@ from starlette.applications import Starlette
 
 from infra.health import Health
 from infra.projects import KeyRing
-from infra.settings import KafkaSettings, PostgresSettings
+from infra.settings import KafkaSettings, LocalSettings, PostgresSettings
 from infra.telemetry import configure_logging
 from infra.topics import EVENTS, SPANS
 from ingest.app import create_app
 from ingest.publisher import KafkaPublisher
 from ingest.settings import IngestSettings
+from ingest.spool.folder import Folder
+from ingest.spool.publisher import SpoolingPublisher
+from ingest.spool.spool import Spool
 
 log = structlog.get_logger()
 
@@ -63,33 +66,32 @@ def main() -> int:
         settings = IngestSettings()
         kafka = KafkaSettings()
         dsn = PostgresSettings().address()
+        spool_root = settings.spool or LocalSettings().home / "spool"
     except (ValidationError, FileNotFoundError) as fault:
         sys.stderr.write(f"ingest cannot start: {fault}\n")
         return 2
     if arguments.check:
-        for name, value in {**settings.model_dump(), "kafka": kafka.servers()}.items():
+        for name, value in {**settings.model_dump(), "kafka": kafka.servers(), "spool": spool_root}.items():
             sys.stdout.write(f"{name} = {value}\n")
         return 0
+    try:
+        folder = Folder.create(spool_root)
+    except OSError as fault:
+        sys.stderr.write(f"ingest cannot start: the spool cannot be written: {fault}\n")
+        return 2
     listener = _listener(settings, arguments.fd)
     # A request makes few cycles and many short-lived objects: the default thresholds cost a tenth of the work.
     gc.freeze()
     gc.set_threshold(50_000, 20, 50)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(_serve(settings, kafka, dsn, listener))
+        runner.run(_serve(settings, kafka, dsn, listener, folder))
     return 0
 
 
-async def _serve(settings: IngestSettings, kafka: KafkaSettings, dsn: str, listener: socket.socket) -> None:
-    publisher = KafkaPublisher(
-        kafka.servers(),
-        {
-            EVENTS.name: replace(EVENTS, name=kafka.events_topic),
-            SPANS.name: replace(SPANS, name=kafka.spans_topic),
-        },
-        in_flight_bytes_max=settings.in_flight_bytes_max,
-        batch_bytes_max=settings.batch_bytes_max,
-        ack_timeout_seconds=settings.ack_timeout_seconds,
-    )
+async def _serve(
+    settings: IngestSettings, kafka: KafkaSettings, dsn: str, listener: socket.socket, folder: Folder
+) -> None:
+    publisher = _publisher(settings, kafka, folder)
     keys = KeyRing(dsn, application_name="pathline-ingest")
 
     @asynccontextmanager
@@ -106,7 +108,9 @@ async def _serve(settings: IngestSettings, kafka: KafkaSettings, dsn: str, liste
     server = Server(_config(settings, create_app(settings, publisher, keys, health, lifespan)))
 
     async def check_kafka() -> str | None:
-        return None if publisher.is_ready else "no connection to the broker yet"
+        if publisher.is_ready:
+            return None
+        return "the broker is away and the spool is full" if publisher.is_away else "no connection to the broker yet"
 
     async def check_keys() -> str | None:
         return None if keys.loaded else "the API keys were not read yet"
@@ -119,6 +123,21 @@ async def _serve(settings: IngestSettings, kafka: KafkaSettings, dsn: str, liste
     health.add("serving", check_serving)
     log.info("listening", address=listener.getsockname())
     await server.serve(sockets=[listener])
+
+
+def _publisher(settings: IngestSettings, kafka: KafkaSettings, folder: Folder) -> SpoolingPublisher:
+    broker = KafkaPublisher(
+        kafka.servers(),
+        {
+            EVENTS.name: replace(EVENTS, name=kafka.events_topic),
+            SPANS.name: replace(SPANS, name=kafka.spans_topic),
+        },
+        in_flight_bytes_max=settings.in_flight_bytes_max,
+        batch_bytes_max=settings.batch_bytes_max,
+        ack_timeout_seconds=settings.ack_timeout_seconds,
+    )
+    spool = Spool(folder, bytes_max=settings.spool_bytes_max, segment_bytes_max=settings.spool_segment_bytes_max)
+    return SpoolingPublisher(broker, spool, in_flight_bytes_max=settings.in_flight_bytes_max)
 
 
 def _config(settings: IngestSettings, app: object) -> uvicorn.Config:
