@@ -72,9 +72,11 @@ class _Delivery:
 class _Batch:
     """Records of one partition that travel together."""
 
-    __slots__ = ("attempts", "body_bytes", "entries", "expiry", "settled")
+    __slots__ = ("attempts", "body_bytes", "deadline", "entries", "expiry", "settled")
 
-    def __init__(self) -> None:
+    def __init__(self, deadline: float) -> None:
+        self.deadline = deadline
+        """On the loop's clock; it stays when the records are sent again."""
         self.entries: list[tuple[bytes, bytes, _Delivery, int]] = []
         self.body_bytes = 0
         self.attempts = 0
@@ -202,13 +204,13 @@ class KafkaPublisher:
             if lane.overdue:
                 delivery.settle(index, NotDurable())
                 return
-            batch = self._enqueue(lane, _Batch())
+            batch = self._enqueue(lane, _Batch(self._loop.time() + self._ack_timeout_seconds))
         self.in_flight_bytes += size
         batch.body_bytes += size
         batch.entries.append((key, value, delivery, index))
 
     def _enqueue(self, lane: _Lane, batch: _Batch) -> _Batch:
-        batch.expiry = self._loop.call_later(self._ack_timeout_seconds, self._expire, lane, batch)
+        batch.expiry = self._loop.call_at(batch.deadline, self._expire, lane, batch)
         lane.waiting.append(batch)
         if not lane.sending and self._producer is not None:
             lane.sending = True
@@ -277,7 +279,7 @@ class KafkaPublisher:
             batch.expiry.cancel()
         parts = [[entry] for entry in batch.entries] if too_large else [batch.entries]
         for entries in parts:
-            again = _Batch()
+            again = _Batch(batch.deadline)
             again.attempts = batch.attempts
             again.entries = entries
             again.body_bytes = sum(len(value) + RECORD_OVERHEAD_BYTES for _, value, _, _ in entries)

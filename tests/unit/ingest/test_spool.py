@@ -84,10 +84,22 @@ async def await_empty(spool: Spool) -> None:
     await wait_until(empty, seconds=10, what="the spool is drained")
 
 
+def segments_in(root: Path) -> list[Path]:
+    return sorted(root.rglob("*.seg"))
+
+
+def bytes_of(paths: list[Path]) -> int:
+    return sum(path.stat().st_size for path in paths)
+
+
+def names_in(folder: Path) -> list[str]:
+    return [path.name for path in folder.iterdir()]
+
+
 def on_disk(root: Path) -> list[bytes]:
     """The values of every record that can be read from any segment."""
     found: list[bytes] = []
-    for path in sorted(root.rglob("*.seg")):
+    for path in segments_in(root):
         with SegmentReader(path) as reader:
             while chunk := reader.read(MIB):
                 found += [record.value for record in chunk]
@@ -104,7 +116,7 @@ async def test_what_is_kept_is_readable_at_once_and_drained_in_order(spool: Spoo
     assert on_disk(tmp_path) == [b"%d" % number for number in range(100)]
     assert (spool.segments, spool.pending_bytes) == (1, 0)
     assert 0 <= spool.oldest_age_seconds < 5
-    assert spool.bytes == sum(path.stat().st_size for path in tmp_path.rglob("*.seg"))
+    assert spool.bytes == bytes_of(segments_in(tmp_path))
     broker = FakeBroker()
     async with draining(spool, broker):
         await await_empty(spool)
@@ -116,7 +128,12 @@ async def test_what_is_kept_is_readable_at_once_and_drained_in_order(spool: Spoo
 async def test_all_that_waits_for_an_fsync_shares_the_next_one(spool: Spool, monkeypatch: pytest.MonkeyPatch) -> None:
     synced: list[int] = []
     fsync = os.fsync
-    monkeypatch.setattr(os, "fsync", lambda descriptor: (synced.append(descriptor), fsync(descriptor)))
+
+    def count(descriptor: int) -> None:
+        synced.append(descriptor)
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", count)
     assert await spool.keep(numbered(1), EVENTS.name) is None
     synced.clear()
     outcomes = await asyncio.gather(*(spool.keep(numbered(1), EVENTS.name) for _ in range(500)))
@@ -178,13 +195,13 @@ async def test_a_disk_without_room_is_503_and_leaves_nothing_half_written(
     assert isinstance(await spool.keep(numbered(5, first=3), EVENTS.name), SpoolFull)
     assert isinstance(await spool.keep(numbered(5, first=8), EVENTS.name), SpoolFull)
     monkeypatch.setattr(os, "write", write)
-    assert spool.bytes == size == sum(path.stat().st_size for path in tmp_path.rglob("*.seg"))
+    assert spool.bytes == size == bytes_of(segments_in(tmp_path))
     assert await spool.keep(numbered(1, first=90), EVENTS.name) is None
     assert on_disk(tmp_path) == [b"0", b"1", b"2", b"90"]
 
 
 async def test_a_real_disk_that_fills_up(tmp_path: Path) -> None:
-    mount = ["mount", "-t", "tmpfs", "-o", "size=1m", "none", tmp_path]
+    mount = ["mount", "-t", "tmpfs", "-o", "size=1m", "none", str(tmp_path)]
     if await asyncio.to_thread(subprocess.call, mount, stderr=subprocess.DEVNULL):
         pytest.skip("this user may not mount a small file system")
     try:
@@ -250,7 +267,7 @@ async def test_a_refused_record_moves_aside_and_the_others_go_on(spool: Spool, t
     assert broker.values == [b"0", b"2"]
     assert on_disk(tmp_path / ASIDE) == [b"1", b"nobody knows this topic"]
     assert spool.refused == 2
-    assert spool.bytes == sum(path.stat().st_size for path in tmp_path.rglob("*.seg")) > 0
+    assert spool.bytes == bytes_of(segments_in(tmp_path)) > 0
 
 
 async def test_a_segment_damaged_on_disk_is_drained_up_to_there_and_kept_aside(spool: Spool, tmp_path: Path) -> None:
@@ -283,14 +300,16 @@ async def test_segments_of_a_living_process_are_left_alone_and_of_a_dead_one_ado
         "    await asyncio.sleep(60)\n"
         "asyncio.run(main())\n"
     )
-    owner = subprocess.Popen([sys.executable, "-c", program, tmp_path], cwd=ROOT, stdout=subprocess.PIPE)
-    with owner:
-        assert owner.stdout is not None
-        assert await asyncio.to_thread(owner.stdout.readline) == b"kept None\n"
-        await spool.adopt()
-        assert spool.segments == 0, "its owner lives"
-        owner.kill()
-    [segment] = tmp_path.glob("*/*.seg")
+    owner = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", program, str(tmp_path), cwd=ROOT, stdout=asyncio.subprocess.PIPE
+    )
+    assert owner.stdout is not None
+    assert await owner.stdout.readline() == b"kept None\n"
+    await spool.adopt()
+    assert spool.segments == 0, "its owner lives"
+    owner.kill()
+    await owner.wait()
+    [segment] = segments_in(tmp_path)
     with segment.open("ab") as file:
         file.write(frame_of(b"pathline.events", b"k", b"torn")[:-2])
     await spool.adopt()
@@ -320,7 +339,7 @@ async def test_what_is_not_drained_at_a_stop_is_there_for_the_next_process(tmp_p
         await await_empty(second)
     await second.stop()
     assert broker.values == [b"%d" % number for number in range(5)]
-    assert [path.name for path in tmp_path.iterdir()] == [ASIDE], "nothing is left behind"
+    assert names_in(tmp_path) == [ASIDE], "nothing is left behind"
 
 
 async def test_an_empty_segment_of_a_dead_process_is_no_trouble(spool: Spool, tmp_path: Path) -> None:
