@@ -72,11 +72,9 @@ class _Delivery:
 class _Batch:
     """Records of one partition that travel together."""
 
-    __slots__ = ("attempts", "body_bytes", "deadline", "entries", "expiry", "settled")
+    __slots__ = ("attempts", "body_bytes", "entries", "expiry", "settled")
 
-    def __init__(self, deadline: float) -> None:
-        self.deadline = deadline
-        """On the loop's clock; it stays when the records are sent again."""
+    def __init__(self) -> None:
         self.entries: list[tuple[bytes, bytes, _Delivery, int]] = []
         self.body_bytes = 0
         self.attempts = 0
@@ -204,19 +202,22 @@ class KafkaPublisher:
             if lane.overdue:
                 delivery.settle(index, NotDurable())
                 return
-            batch = self._enqueue(lane, _Batch(self._loop.time() + self._ack_timeout_seconds))
+            batch = self._enqueue(lane, _Batch())
         self.in_flight_bytes += size
         batch.body_bytes += size
         batch.entries.append((key, value, delivery, index))
 
     def _enqueue(self, lane: _Lane, batch: _Batch) -> _Batch:
-        batch.expiry = self._loop.call_at(batch.deadline, self._expire, lane, batch)
+        batch.expiry = self._loop.call_later(self._ack_timeout_seconds, self._expire, lane, batch)
+        self._line_up(lane, batch)
+        return batch
+
+    def _line_up(self, lane: _Lane, batch: _Batch) -> None:
         lane.waiting.append(batch)
         if not lane.sending and self._producer is not None:
             lane.sending = True
             # A task starts in the next turn of the loop, so everything that arrived in this turn travels together.
             self._spawn(self._drain(lane))
-        return batch
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = self._loop.create_task(work)
@@ -231,8 +232,10 @@ class KafkaPublisher:
         if not self.is_away:
             self.is_away = True
             log.warning("broker_away", fault=f"no acknowledgement within {self._ack_timeout_seconds} s")
-        late = [batch] if batch in lane.waiting else list(lane.waiting)
-        lane.overdue = lane.sending and batch not in lane.waiting
+        late = [batch]
+        if batch not in lane.waiting:
+            lane.overdue = True
+            late = list(lane.waiting)
         batch.settle(NotDurable())
         for waiting in late:
             lane.waiting.remove(waiting)
@@ -275,16 +278,19 @@ class KafkaPublisher:
         if not too_large and batch.attempts >= SEND_ATTEMPTS_MAX:
             batch.settle(NotDurable())
             return
-        if batch.expiry is not None:
-            batch.expiry.cancel()
+        assert batch.expiry is not None, "every batch got one when it was lined up"
+        deadline = batch.expiry.when()
+        batch.expiry.cancel()
         parts = [[entry] for entry in batch.entries] if too_large else [batch.entries]
         for entries in parts:
-            again = _Batch(batch.deadline)
+            again = _Batch()
             again.attempts = batch.attempts
             again.entries = entries
             again.body_bytes = sum(len(value) + RECORD_OVERHEAD_BYTES for _, value, _, _ in entries)
             self.in_flight_bytes += again.body_bytes
-            self._enqueue(lane, again)
+            # The time limit is that of the records, however often they are sent.
+            again.expiry = self._loop.call_at(deadline, self._expire, lane, again)
+            self._line_up(lane, again)
 
     def _begin_producer(self) -> None:
         self._starting = self._loop.create_task(self._connect())

@@ -65,7 +65,7 @@ class SpoolingPublisher:
         """See `ingest.publisher.Publisher.publish_one`."""
         if not self._kafka.is_away:
             outcome = (await self._kafka.publish([(key, value)]))[0]
-            if not isinstance(outcome, NotDurable):
+            if outcome is None or not isinstance(outcome, NotDurable):
                 return outcome
             return await self.spool.keep([(key, value)], EVENTS.name)
         return (await self._keep([(key, value)], EVENTS.name))[0]
