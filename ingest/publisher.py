@@ -79,15 +79,15 @@ class _Batch:
         self.body_bytes = 0
         self.attempts = 0
         self.settled = False
-        self.expiry: asyncio.TimerHandle | None = None
+        self.expiry: asyncio.TimerHandle
+        """Set before the batch is lined up."""
 
     def settle(self, outcome: PublishError | None) -> None:
         """Tell every waiter, once; a late acknowledgement after the time limit tells nobody."""
         if self.settled:
             return
         self.settled = True
-        if self.expiry is not None:
-            self.expiry.cancel()
+        self.expiry.cancel()
         if outcome is not None:
             for _, _, delivery, index in self.entries:
                 delivery.settle(index, outcome)
@@ -278,7 +278,6 @@ class KafkaPublisher:
         if not too_large and batch.attempts >= SEND_ATTEMPTS_MAX:
             batch.settle(NotDurable())
             return
-        assert batch.expiry is not None, "every batch got one when it was lined up"
         deadline = batch.expiry.when()
         batch.expiry.cancel()
         parts = [[entry] for entry in batch.entries] if too_large else [batch.entries]
