@@ -50,9 +50,9 @@ class Folder:
             OSError: the spool cannot be written.
         """
         name = f"{time.time_ns():020d}-{os.getpid()}"
-        (root / ASIDE).mkdir(parents=True, exist_ok=True)
+        (root / ASIDE).mkdir(mode=0o700, parents=True, exist_ok=True)
         hidden = root / f".{name}"
-        hidden.mkdir()
+        hidden.mkdir(mode=0o700)
         lock = _open_lock(hidden)
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         hidden.rename(root / name)
