@@ -53,8 +53,8 @@ integration: .venv/dev.stamp ## The tests of one stage against real Kafka and Po
 acceptance: .venv/dev.stamp ## The tests of the whole path
 	@$(BIN)/python -m pytest tests/acceptance
 
-faults: .venv/dev.stamp ## The kills and outages alone
-	@$(BIN)/python -m pytest tests/faults
+faults: .venv/dev.stamp ## The kills and outages alone, outages in their long form
+	@PATHLINE_FAULTS=long $(BIN)/python -m pytest tests/faults
 
 fuzz: .venv/dev.stamp ## A million mutated inputs for the doors and decoders
 	@$(BIN)/python -m tests.fuzz

@@ -16,7 +16,8 @@
     ├── KeysAway               503  this key cannot be checked now
     └── PublishError                the outcome of one event; returned, not raised
         ├── RecordTooLarge     413  larger than a record may be
-        └── NotDurable         503  the broker did not acknowledge it
+        ├── NotDurable         503  neither the broker nor the spool has it
+        └── SpoolFull          503  the broker is away and the spool has no room
 
 What is wrong with one event's own content is `ingest.event.InvalidEvent` (400): the processors raise it too.
 Every `code` is documented in docs/errors.md, and a test walks this tree to prove it.
@@ -193,10 +194,24 @@ class RecordTooLarge(PublishError):
 class NotDurable(PublishError):
     """Event not stored, try again
 
-    No acknowledgement in time: it may or may not be stored. Sending it again with the same event id is safe.
+    No acknowledgement in time, and no place in the spool: it may or may not be stored. Sending it again with the same
+    event id is safe.
     """
 
     code = "not_durable"
     status = 503
     retriable = True
     retry_after_seconds = 1
+
+
+class SpoolFull(PublishError):
+    """No room to keep the event, try again
+
+    The broker is away, and the spool has reached its limit or the disk is full. It may or may not be stored: sending
+    it again with the same event id is safe.
+    """
+
+    code = "spool_full"
+    status = 503
+    retriable = True
+    retry_after_seconds = 5

@@ -29,6 +29,9 @@ RECORD_OVERHEAD_BYTES = 128
 SEND_ATTEMPTS_MAX = 2
 """A batch whose producer broke is sent once more by a new one; copies are one event downstream."""
 
+CLOSE_SECONDS = 1.0
+"""How long a producer may take to close. One whose broker is away would wait for acknowledgements without end."""
+
 RESTART_INTERVAL_SECONDS = 0.2
 """Between two attempts to reach a broker that is away."""
 
@@ -78,15 +81,15 @@ class _Batch:
         self.attempts = 0
         self.began_at = 0.0
         self.settled = False
-        self.expiry: asyncio.TimerHandle | None = None
+        self.expiry: asyncio.TimerHandle
+        """Set before the batch is lined up."""
 
     def settle(self, outcome: PublishError | None) -> None:
         """Tell every waiter, once; a late acknowledgement after the time limit tells nobody."""
         if self.settled:
             return
         self.settled = True
-        if self.expiry is not None:
-            self.expiry.cancel()
+        self.expiry.cancel()
         if outcome is not None:
             for _, _, delivery, index in self.entries:
                 delivery.settle(index, outcome)
@@ -99,20 +102,22 @@ class _Batch:
 
 
 class _Lane:
-    """One partition: batches that wait, and whether one is on its way."""
+    """One partition: batches that wait, whether one is on its way, and whether that one is over its time limit."""
 
-    __slots__ = ("partition", "sending", "topic", "waiting")
+    __slots__ = ("overdue", "partition", "sending", "topic", "waiting")
 
     def __init__(self, topic: str, partition: int) -> None:
         self.topic = topic
         self.partition = partition
         self.waiting: deque[_Batch] = deque()
         self.sending = False
+        self.overdue = False
 
 
 class KafkaPublisher:
     """`Publisher` on a broker. `start` returns at once, also while the broker is away: publishing then answers
-    `NotDurable` after `ack_timeout_seconds` until it comes.
+    `NotDurable` after `ack_timeout_seconds` until it comes. In a partition whose last batch is overdue it answers so
+    at once: what comes behind that batch cannot be any sooner.
 
     `topics` has, for each name that a door publishes to, the topic as it exists on the broker.
     """
@@ -141,11 +146,17 @@ class KafkaPublisher:
         self._starting: asyncio.Task[None] | None = None
         self.in_flight_bytes = 0
         self.acknowledgements = Histogram(ACK_SECONDS_BOUNDS)
+        self.is_away = False
+        """Whether the last thing heard of the broker is that it could not be reached or let a time limit pass."""
 
     @property
     def is_ready(self) -> bool:
         """Whether a producer is connected; says nothing of the broker's health since."""
         return self._producer is not None
+
+    def knows(self, topic: str) -> bool:
+        """Whether records of this topic can be published."""
+        return topic in self._lanes_of
 
     async def start(self) -> None:
         """Begin to connect in the background."""
@@ -153,11 +164,12 @@ class KafkaPublisher:
         self._begin_producer()
 
     async def stop(self) -> None:
-        """Wait until everything taken has its outcome, then disconnect. Bounded by `ack_timeout_seconds`."""
-        while any(lane.waiting or lane.sending for lane in self._lanes) and self._tasks:
-            await asyncio.wait(self._tasks, timeout=self._ack_timeout_seconds, return_when=asyncio.FIRST_COMPLETED)
-            if all(batch.settled for lane in self._lanes for batch in lane.waiting):
+        """Wait until everything taken has its outcome, but not for overdue acknowledgements, then disconnect."""
+        deadline = self._loop.time() + self._ack_timeout_seconds
+        while any(lane.waiting or (lane.sending and not lane.overdue) for lane in self._lanes) and self._tasks:
+            if self._loop.time() > deadline:
                 break
+            await asyncio.wait(self._tasks, timeout=0.1, return_when=asyncio.FIRST_COMPLETED)
         if self._starting is not None:
             self._starting.cancel()
         for task in self._tasks:
@@ -190,6 +202,9 @@ class KafkaPublisher:
         size = len(value) + RECORD_OVERHEAD_BYTES
         batch = lane.waiting[-1] if lane.waiting else None
         if batch is None or batch.attempts or batch.settled or batch.body_bytes + size > self._batch_bytes_max:
+            if lane.overdue:
+                delivery.settle(index, NotDurable())
+                return
             batch = self._enqueue(lane, _Batch())
         self.in_flight_bytes += size
         batch.body_bytes += size
@@ -198,12 +213,15 @@ class KafkaPublisher:
     def _enqueue(self, lane: _Lane, batch: _Batch) -> _Batch:
         batch.began_at = self._loop.time()
         batch.expiry = self._loop.call_at(batch.began_at + self._ack_timeout_seconds, self._expire, lane, batch)
+        self._line_up(lane, batch)
+        return batch
+
+    def _line_up(self, lane: _Lane, batch: _Batch) -> None:
         lane.waiting.append(batch)
         if not lane.sending and self._producer is not None:
             lane.sending = True
             # A task starts in the next turn of the loop, so everything that arrived in this turn travels together.
             self._spawn(self._drain(lane))
-        return batch
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = self._loop.create_task(work)
@@ -211,18 +229,30 @@ class KafkaPublisher:
         task.add_done_callback(self._tasks.discard)
 
     def _expire(self, lane: _Lane, batch: _Batch) -> None:
-        """The time limit passed. What was not sent yet is forgotten; what is on its way keeps its bytes."""
+        """The time limit passed. What was not sent yet is forgotten; what is on its way keeps its bytes.
+
+        With a batch that is on its way all those behind it are given up.
+        """
+        if not self.is_away:
+            self.is_away = True
+            log.warning("broker_away", fault=f"no acknowledgement within {self._ack_timeout_seconds} s")
+        late = [batch]
+        if batch not in lane.waiting:
+            lane.overdue = True
+            late = list(lane.waiting)
         batch.settle(NotDurable())
-        if batch in lane.waiting:
-            lane.waiting.remove(batch)
-            self.in_flight_bytes -= batch.body_bytes
+        for waiting in late:
+            lane.waiting.remove(waiting)
+            self.in_flight_bytes -= waiting.body_bytes
+            waiting.settle(NotDurable())
 
     async def _drain(self, lane: _Lane) -> None:
         try:
             while lane.waiting and self._producer is not None:
                 await self._send(lane, lane.waiting.popleft(), self._producer)
+                lane.overdue = False
         finally:
-            lane.sending = False
+            lane.sending = lane.overdue = False
 
     async def _send(self, lane: _Lane, batch: _Batch, producer: AIOKafkaProducer) -> None:
         builder = producer.create_batch()
@@ -240,6 +270,8 @@ class KafkaPublisher:
         self.in_flight_bytes -= batch.body_bytes
         self.acknowledgements.observe(self._loop.time() - batch.began_at)
         batch.settle(None)
+        if self.is_away:
+            self._note_back()
 
     def _resend(self, lane: _Lane, batch: _Batch, fault: KafkaError) -> None:
         """Decide what becomes of a batch that failed for good: apart, again, or its outcome."""
@@ -251,8 +283,8 @@ class KafkaPublisher:
         if not too_large and batch.attempts >= SEND_ATTEMPTS_MAX:
             batch.settle(NotDurable())
             return
-        if batch.expiry is not None:
-            batch.expiry.cancel()
+        deadline = batch.expiry.when()
+        batch.expiry.cancel()
         parts = [[entry] for entry in batch.entries] if too_large else [batch.entries]
         for entries in parts:
             again = _Batch()
@@ -260,7 +292,9 @@ class KafkaPublisher:
             again.entries = entries
             again.body_bytes = sum(len(value) + RECORD_OVERHEAD_BYTES for _, value, _, _ in entries)
             self.in_flight_bytes += again.body_bytes
-            self._enqueue(lane, again)
+            # The time limit is that of the records, however often they are sent.
+            again.expiry = self._loop.call_at(deadline, self._expire, lane, again)
+            self._line_up(lane, again)
 
     def _begin_producer(self) -> None:
         self._starting = self._loop.create_task(self._connect())
@@ -276,16 +310,23 @@ class KafkaPublisher:
                     await producer.partitions_for(topic)
                 break
             except KafkaError as fault:
+                self.is_away = True
                 if said != (said := str(fault)):
                     log.warning("broker_away", fault=said)
                 await _close(producer)
                 await asyncio.sleep(RESTART_INTERVAL_SECONDS)
         self._producer = producer
         log.info("producer_ready", topics=self._topics)
+        if self.is_away:
+            self._note_back()
         for lane in self._lanes:
             if lane.waiting and not lane.sending:
                 lane.sending = True
                 self._spawn(self._drain(lane))
+
+    def _note_back(self) -> None:
+        self.is_away = False
+        log.info("broker_back")
 
     def _retire(self, producer: AIOKafkaProducer, fault: KafkaError) -> None:
         """Replace a producer after an error that it does not retry itself: its sequence numbers are lost.
@@ -301,7 +342,10 @@ class KafkaPublisher:
 
 async def _close(producer: AIOKafkaProducer) -> None:
     try:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(CLOSE_SECONDS):
             await producer.stop()
-    except (KafkaError, TimeoutError) as fault:
+    except TimeoutError:
+        # Cut off while it waited: its connections are still open.
+        await producer.client.close()
+    except KafkaError as fault:
         log.warning("producer_close", fault=f"{type(fault).__name__}: {fault}")

@@ -1,5 +1,7 @@
 """Settings of ingest, read from the environment once, in `__main__`."""
 
+from pathlib import Path
+
 from pydantic import Field
 
 from infra.settings import StageSettings
@@ -26,11 +28,17 @@ class IngestSettings(StageSettings):
     body_seconds_max: float = Field(30.0, alias="INGEST_BODY_SECONDS_MAX", gt=0)
     """How long one body may take to arrive; slower is answered 408."""
     in_flight_bytes_max: int = Field(256 * MIB, alias="INGEST_IN_FLIGHT_BYTES_MAX", ge=16 * MIB)
-    """Records that the broker has not acknowledged yet; beyond it events are answered 503."""
+    """Records in memory that neither the broker nor the spool has yet; beyond it events are answered 503."""
     batch_bytes_max: int = Field(MIB, alias="INGEST_BATCH_BYTES_MAX", ge=16 * 1024, le=BATCH_BYTES_MAX)
     """One producer batch. A larger record still travels, alone."""
-    ack_timeout_seconds: float = Field(5.0, alias="INGEST_ACK_TIMEOUT_SECONDS", gt=0, le=60)
-    """How long an event waits for its acknowledgement before it is answered 503."""
+    ack_timeout_seconds: float = Field(2.0, alias="INGEST_ACK_TIMEOUT_SECONDS", gt=0, le=60)
+    """How long an event waits for its acknowledgement before it goes to the spool."""
+    spool: Path | None = Field(None, alias="INGEST_SPOOL")
+    """Folder for what the broker does not take, on a disk of this machine; unset, `spool` in `PATHLINE_HOME`."""
+    spool_bytes_max: int = Field(1024 * MIB, alias="INGEST_SPOOL_BYTES_MAX", ge=MIB)
+    """What one ingest process may keep there; beyond it events are answered 503."""
+    spool_segment_bytes_max: int = Field(64 * MIB, alias="INGEST_SPOOL_SEGMENT_BYTES_MAX", ge=64 * 1024)
+    """One file of the spool; the next begins when it is reached."""
     head_seconds_max: float = Field(10.0, alias="INGEST_HEAD_SECONDS_MAX", gt=0)
     """How long the head of a request may take to arrive; then its connection is closed."""
     keep_alive_seconds: int = Field(75, alias="INGEST_KEEP_ALIVE_SECONDS", ge=1)

@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from ingest.__main__ import BACKLOG_CONNECTIONS
+from ingest.server import BACKLOG_CONNECTIONS
 
 
 async def nothing(request: Request) -> Response:
@@ -20,7 +20,7 @@ async def nothing(request: Request) -> Response:
 
 
 def config() -> uvicorn.Config:
-    """The same options as `ingest.__main__` gives its own server."""
+    """The same options as `ingest.server` gives its own server."""
     return uvicorn.Config(
         Starlette(routes=[Route("/v1/events", nothing, methods=["POST"])]),
         interface="asgi3",
