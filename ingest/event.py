@@ -128,6 +128,8 @@ class Event(msgspec.Struct, gc=False):
     parent_span_id: str | None = None
     flags: list[str] = []
     """What decoding had to bend, e.g. `tokens_clamped`."""
+    decoded_request_body: str | None = None
+    """Only where decoding made the body, out of a span's attributes. JSON text, as the next."""
     decoded_response_body: str | None = None
     """Only where decoding made another body than was received (a folded stream, plain text made a JSON string)."""
     outcome: str | None = None

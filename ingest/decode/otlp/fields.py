@@ -1,0 +1,180 @@
+"""Session id, session name, user id and explicit path of a span (otlp.md sections 5 and 7), rows 0 to 11.
+
+The door asks for them per span, to check them against the limits; decoding asks again with all attributes at hand.
+"""
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
+
+from opentelemetry.proto.common.v1.common_pb2 import KeyValue
+from opentelemetry.proto.trace.v1 import trace_pb2
+
+from infra.project_settings import ProjectSettings
+from ingest.decode.otlp import field_tables
+from ingest.decode.otlp.field_tables import FIELD_NAMES, HEADERS, HELICONE_PLACES, PLACES, SESSION_NAME_OF_ROOT
+from ingest.decode.otlp.identity import span_event_id
+from ingest.decode.otlp.spans import Fields
+from ingest.decode.otlp.values import read_attributes, read_value, text_of
+
+HELICONE_FIRST_CHARACTERS = ("h", "H", "t", "T", "l", "L")
+"""What the spellings of a Helicone name begin with."""
+_RANK_MAX = 1_000
+
+
+class ResourceFields(NamedTuple):
+    """What a resource says for all its spans. Computed once per resource."""
+
+    attributes: dict[str, Any]
+    fields: Fields
+    """By row 11: it comes after everything that the span or the export's headers say."""
+
+
+class OwnFields(NamedTuple):
+    """What a span's own attributes say (rows 1 to 9)."""
+
+    fields: Fields
+    request_id: str | None
+    keys: tuple[str, ...]
+    """The attributes that were used."""
+
+
+NOTHING_OWN = OwnFields(Fields(), None, ())
+
+
+def resource_fields(attributes: Iterable[KeyValue]) -> ResourceFields:
+    """The fields that a resource's attributes give to its spans."""
+    found = read_attributes(attributes)
+    fields = own_fields(found, is_root=False).fields
+    name = next((key for key in found if HELICONE_PLACES.get(key.lower(), (0, 0))[0] == 1), None)
+    # Of the columns of the session's name only rows 0 and 1 hold here, and no path.
+    return ResourceFields(found, fields._replace(session_name=fields.session_name if name else None, path=None))
+
+
+def door_facts(
+    span: trace_pb2.Span,
+    encoded: bytes,
+    resource: ResourceFields,
+    headers: Mapping[str, str],
+    settings: ProjectSettings,
+) -> tuple[str, Fields]:
+    """Event id and fields of a span at the door; `encoded` is the span as protobuf serialised it here.
+
+    Its bytes show which attributes matter in half the time that it takes to ask each for its name. They may show too
+    many, out of a text that looks like one, so that the span itself has the last word.
+    """
+    if settings.mappings:
+        wanted = read_attributes(span.attributes)
+    elif suspects := _suspects(encoded):
+        wanted = _read_some(span.attributes, suspects)
+    else:
+        event_id = span_event_id(span.trace_id, span.span_id)
+        return event_id, _laid_out({}, Fields(), headers, resource.fields) if headers else resource.fields
+    own = own_fields(wanted, not span.parent_span_id) if wanted else NOTHING_OWN
+    mapped = mapped_values(wanted, resource.attributes, settings) if settings.mappings else {}
+    return (
+        span_event_id(span.trace_id, span.span_id, own.request_id),
+        _laid_out(mapped, own.fields, headers, resource.fields),
+    )
+
+
+def door_fields(
+    span: trace_pb2.Span, resource: ResourceFields, headers: Mapping[str, str], settings: ProjectSettings
+) -> Fields:
+    """The four fields alone. `headers` have lower-cased names and stripped values."""
+    return span_fields(read_attributes(span.attributes), not span.parent_span_id, resource, headers, settings)[0]
+
+
+def span_fields(
+    attributes: dict[str, Any],
+    is_root: bool,
+    resource: ResourceFields,
+    headers: Mapping[str, str],
+    settings: ProjectSettings,
+) -> tuple[Fields, OwnFields]:
+    """The four fields, first non-empty of mapping, attributes, headers and resource; and what the attributes said."""
+    mapped = mapped_values(attributes, resource.attributes, settings) if settings.mappings else {}
+    own = own_fields(attributes, is_root)
+    return _laid_out(mapped, own.fields, headers, resource.fields), own
+
+
+def own_fields(attributes: Mapping[str, Any], is_root: bool) -> OwnFields:
+    """Rows 1 to 9 of a span's own attributes."""
+    ranks = [_RANK_MAX] * len(FIELD_NAMES)
+    texts: list[str | None] = [None] * len(FIELD_NAMES)
+    keys = {}
+    for key, value in attributes.items():
+        place = PLACES.get(key)
+        if place is None and key[:1] in HELICONE_FIRST_CHARACTERS:
+            place = HELICONE_PLACES.get(key.lower())
+        if place is None or place[1] >= ranks[place[0]] or (key in SESSION_NAME_OF_ROOT and not is_root):
+            continue
+        if text := text_of(value):
+            field, rank = place
+            ranks[field], texts[field], keys[field] = rank, text, key
+    if not keys:
+        return NOTHING_OWN
+    return OwnFields(Fields(*texts[:4]), texts[4], tuple(keys.values()))
+
+
+def mapped_values(
+    attributes: Mapping[str, Any], resource: Mapping[str, Any], settings: ProjectSettings
+) -> dict[str, str]:
+    """What the project's own mapping finds (otlp.md section 13), by field; the first non-empty of a field wins."""
+    found: dict[str, str] = {}
+    for mapping in settings.mappings:
+        if mapping.field not in found:
+            source = resource if mapping.scope == "resource" else attributes
+            if text := text_of(source.get(mapping.attribute)):
+                found[mapping.field] = text
+    return found
+
+
+def _read_some(attributes: Iterable[KeyValue], keys: list[bytes]) -> dict[str, Any]:
+    """The attributes of these keys; none occurs more often than in the list."""
+    names = {key.decode() for key in keys}
+    left = len(keys)
+    found = {}
+    for attribute in attributes:
+        key = attribute.key
+        if key in names:
+            value = attribute.value
+            found[key] = value.string_value or read_value(value)
+            left -= 1
+            if not left:
+                break
+    return found
+
+
+def _laid_out(mapped: Mapping[str, str], own: Fields, headers: Mapping[str, str], resource: Fields) -> Fields:
+    if not mapped and not headers:
+        return Fields(
+            own.session_id or resource.session_id,
+            own.session_name or resource.session_name,
+            own.user_id or resource.user_id,
+            own.path,
+        )
+    found = (
+        mapped.get(name) or own[place] or headers.get(HEADERS[place], "").replace("\0", "") or resource[place]
+        for place, name in enumerate(FIELD_NAMES[:4])
+    )
+    return Fields(*found)
+
+
+def _screen() -> re.Pattern[bytes]:
+    r"""Finds the keys in a serialised span that the tables name: `\n`, the key's length, the key, the value's tag.
+
+    Names are grouped by their first part, so that most attributes fail at their first letters.
+    """
+    groups: dict[str, list[str]] = {}
+    for name in sorted(PLACES):
+        first, _, rest = name.partition(".")
+        groups.setdefault(first, []).append(re.escape(rest))
+    exact = "|".join(rf"{first}\.(?:{'|'.join(rests)})" for first, rests in groups.items())
+    spellings = "|".join(map(re.escape, field_tables.HELICONE_SPELLINGS))
+    helicone = rf"(?i:(?:{spellings})(?:{'|'.join(field_tables.HELICONE_NAMES)}))"
+    first_letters = "".join(sorted({first[0] for first in groups} | set(HELICONE_FIRST_CHARACTERS)))
+    return re.compile(rf"\n.(?=[{first_letters}])({exact}|{helicone})\x12".encode(), re.DOTALL)
+
+
+_suspects = _screen().findall
