@@ -15,7 +15,7 @@ from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, ConsumerRecord
 from aiokafka.errors import KafkaError, OffsetOutOfRangeError
 
 from ingest.event import from_us
-from processors.batch import Place, Slice, take
+from processors.batch import Place, Reader, Slice
 from processors.errors import Fenced, ForeignOffsets, StoreAway
 from processors.store import Store, Stored
 
@@ -56,10 +56,18 @@ class Consume(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has 
     """The loop over one topic. `run` returns after `stop`; it survives outages of Kafka and Postgres."""
 
     def __init__(
-        self, consumer: AIOKafkaConsumer, store: Store, topic: str, *, cluster_id: str, batch_bytes_max: int
+        self,
+        consumer: AIOKafkaConsumer,
+        store: Store,
+        reader: Reader,
+        topic: str,
+        *,
+        cluster_id: str,
+        batch_bytes_max: int,
     ) -> None:
         self._consumer = consumer
         self._store = store
+        self._reader = reader
         self._topic = topic
         self._cluster_id = cluster_id
         self._batch_bytes_max = batch_bytes_max
@@ -163,7 +171,9 @@ class Consume(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has 
         )
 
     async def _decode(self, fetched: dict[TopicPartition, list[ConsumerRecord]]) -> list[Slice]:
-        slices = []
+        slices: list[Slice] = []
+        if not await self._prepare(fetched):
+            return slices
         for tp, records in fetched.items():
             position = self._positions.get(tp.partition)
             if position is None or not self._continues(tp, position, records[0].offset):
@@ -175,16 +185,32 @@ class Consume(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has 
                 epoch=position.epoch,
                 next_offset=position.next_offset,
                 end_offset=self._consumer.highwater(tp) or 0,
-                as_of=from_us(records[-1].timestamp * 1000),
+                as_of=from_us(max(record.timestamp for record in records) * 1000),
             )
             for count, record in enumerate(records, start=1):
-                take(part, Place(tp.topic, tp.partition, record.offset), record.key, record.value)
+                place = Place(tp.topic, tp.partition, record.offset)
+                self._reader.take(part, place, record.key, record.value, record.timestamp)
                 if count % YIELD_EVERY_RECORDS == 0:
                     await asyncio.sleep(0)
             if self._positions.get(tp.partition) is position:
                 position.next_offset = part.next_offset
                 slices.append(part)
         return slices
+
+    async def _prepare(self, fetched: dict[TopicPartition, list[ConsumerRecord]]) -> bool:
+        """Get what decoding needs, waiting out every trouble of the database; False when `stop` came first."""
+        delay = RETRY_SECONDS_MIN
+        while True:
+            try:
+                await self._reader.prepare(record.value for records in fetched.values() for record in records)
+            except StoreAway as fault:
+                log.warning("decode_waits", fault=str(fault), retry_seconds=delay)
+                if self._stopping.is_set():
+                    return False
+                await self._pause_for(delay)
+                delay = min(delay * 2, RETRY_SECONDS_MAX)
+            else:
+                return True
 
     def _continues(self, tp: TopicPartition, position: Position, offset: int) -> bool:
         """Whether a run of records begins where we are. If not it was fetched before a seek: ask once more.
