@@ -14,12 +14,15 @@ from ingest.event import (
     STATUS_MIN,
     TEXT_BYTES_MAX,
     InvalidEvent,
+    Record,
+    parse_uuid,
 )
 
 FUTURE_MAX_US = int(FUTURE_MAX.total_seconds()) * 1_000_000
 TIME_TO_FIRST_TOKEN_MS_MAX = 86_400_000 * 400
 """400 days: far beyond any request, and a sum of billions of them still fits a signed 64-bit column."""
 
+_PROJECT_ID_MAX = 2**31 - 1
 _SHORT_CHARACTERS_MAX = TEXT_BYTES_MAX // 4
 """A character is at most 4 bytes of UTF-8, so a text of this length needs no encoding to be measured."""
 
@@ -53,3 +56,11 @@ def check_properties(properties: Mapping[str, str]) -> None:
         if len(name) > 64 or len(value) > _SHORT_CHARACTERS_MAX:
             check_text(f"property name '{name[:32]}…'", name, PROPERTY_NAME_BYTES_MAX)
             check_text(f"property '{name}'", value, PROPERTY_VALUE_BYTES_MAX)
+
+
+def check_envelope(record: Record) -> None:
+    """Refuse a record whose ids no door writes."""
+    if parse_uuid(record.event_id) != record.event_id:
+        raise InvalidEvent(f"Invalid event_id: '{record.event_id[:64]}' is not a UUID", code="invalid_id")
+    if not 0 < record.project_id <= _PROJECT_ID_MAX:
+        raise InvalidEvent(f"Unknown project {record.project_id}", code="unknown_project")

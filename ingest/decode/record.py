@@ -1,11 +1,14 @@
-"""The entry point of decoding: a record from the topic becomes an event. Pure; called once per record."""
+"""The entry point of decoding: a record from the topic of events becomes an event. Pure; called once per record.
+
+The records of spans lie on a topic of their own and need their project's settings: `ingest.decode.otlp.decode_span`.
+"""
 
 from collections.abc import Callable
 
 from ingest.decode import helicone, native
-from ingest.event import Event, InvalidEvent, Record, parse_uuid
+from ingest.decode.limits import check_envelope
+from ingest.event import Event, InvalidEvent, Record
 
-_PROJECT_ID_MAX = 2**31 - 1
 _DECODERS: dict[str, Callable[[Record], Event]] = {
     "native": native.decode_event,
     "native.end": native.decode_end,
@@ -22,8 +25,5 @@ def decode(record: Record) -> Event:
     decoder = helicone.decode_log if source.startswith(helicone.SOURCE_PREFIX) else _DECODERS.get(source)
     if decoder is None:
         raise InvalidEvent(f"Unknown source '{record.source[:64]}'", code="unknown_source")
-    if parse_uuid(record.event_id) != record.event_id:
-        raise InvalidEvent(f"Invalid event_id: '{record.event_id[:64]}' is not a UUID", code="invalid_id")
-    if not 0 < record.project_id <= _PROJECT_ID_MAX:
-        raise InvalidEvent(f"Unknown project {record.project_id}", code="unknown_project")
+    check_envelope(record)
     return decoder(record)

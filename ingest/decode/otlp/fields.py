@@ -35,11 +35,11 @@ class OwnFields(NamedTuple):
 
     fields: Fields
     request_id: str | None
-    keys: tuple[str, ...]
-    """The attributes that were used."""
+    keys: dict[str, str]
+    """Name as in `FIELD_NAMES` -> the attribute that said it."""
 
 
-NOTHING_OWN = OwnFields(Fields(), None, ())
+NOTHING_OWN = OwnFields(Fields(), None, {})
 
 
 def resource_fields(attributes: Iterable[KeyValue]) -> ResourceFields:
@@ -111,10 +111,10 @@ def own_fields(attributes: Mapping[str, Any], is_root: bool) -> OwnFields:
             continue
         if text := text_of(value):
             field, rank = place
-            ranks[field], texts[field], keys[field] = rank, text, key
+            ranks[field], texts[field], keys[FIELD_NAMES[field]] = rank, text, key
     if not keys:
         return NOTHING_OWN
-    return OwnFields(Fields(*texts[:4]), texts[4], tuple(keys.values()))
+    return OwnFields(Fields(*texts[:4]), texts[4], keys)
 
 
 def mapped_values(

@@ -14,6 +14,7 @@ from ingest.event import InvalidEvent
 DEPTH_MAX = 100
 """Of lists and maps inside an attribute. Protobuf itself reads no deeper; a message built in memory may be."""
 
+_DIGITS_MAX = 40
 _encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder()
 
@@ -63,11 +64,34 @@ def finite(number: float) -> float | str:
 
 def text_of(value: Any) -> str:
     """A value as text: a text as it is, others as JSON; without U+0000. Empty: there is none."""
-    if type(value) is not str:
-        if value is None:
-            return ""
-        value = _encoder.encode(value).decode()
-    return value.replace("\0", "") if "\0" in value else value
+    if value is None:
+        return ""
+    text = value if isinstance(value, str) else json_text(value)
+    return text.replace("\0", "") if "\0" in text else text
+
+
+def json_text(value: Any) -> str:
+    """The compact JSON of a value."""
+    return _encoder.encode(value).decode()
+
+
+def number_of(value: Any) -> int | float | None:
+    """A finite number, given as one or as its text; None for anything else."""
+    if type(value) is str:
+        value = _number_in(value)
+    if type(value) is int:
+        return value
+    return value if type(value) is float and math.isfinite(value) else None
+
+
+def _number_in(text: str) -> int | float | None:
+    text = text.strip()
+    if len(text) > _DIGITS_MAX:
+        return None
+    try:
+        return int(text) if text.isdecimal() else float(text)
+    except ValueError:
+        return None
 
 
 def parsed(value: Any) -> Any:

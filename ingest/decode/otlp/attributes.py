@@ -1,0 +1,63 @@
+"""A span's attributes while its tables are applied: who reads one marks it used, and what is left goes to the body."""
+
+from typing import Any
+
+from ingest.decode.otlp.values import text_of
+
+_INDEX_DIGITS_MAX = 9
+
+
+class Attributes:
+    """Attributes under a prefix; `used` holds whole keys and is shared by all views of one span."""
+
+    __slots__ = ("prefix", "used", "values")
+
+    def __init__(self, values: dict[str, Any], used: set[str] | None = None, prefix: str = "") -> None:
+        self.values = values
+        self.used: set[str] = set() if used is None else used
+        self.prefix = prefix
+
+    def peek(self, name: str) -> Any:
+        """A value; None when it is missing or empty."""
+        value = self.values.get(name)
+        return None if value == "" else value
+
+    def take(self, *names: str) -> Any:
+        """The first value among these that is not empty; it counts as used."""
+        values = self.values
+        for name in names:
+            if name in values:
+                value = values[name]
+                if value is not None and value != "":
+                    self.used.add(self.prefix + name)
+                    return value
+        return None
+
+    def text(self, *names: str) -> str | None:
+        """The first text among these that is not empty, other values as JSON; it counts as used."""
+        values = self.values
+        for name in names:
+            if name in values and (text := text_of(values[name])):
+                self.used.add(self.prefix + name)
+                return text
+        return None
+
+    def indexed(self, prefix: str) -> list["Attributes"]:
+        """The groups `<prefix>.<number>.…`, ordered by number; what has gaps is closed up."""
+        groups: dict[int, Attributes] = {}
+        start = len(prefix) + 1
+        dotted = prefix + "."
+        for key, value in self.values.items():
+            if not key.startswith(dotted):
+                continue
+            digits, dot, rest = key[start:].partition(".")
+            if not dot or not (digits.isascii() and digits.isdecimal() and len(digits) <= _INDEX_DIGITS_MAX):
+                continue
+            number = int(digits)
+            group = groups.get(number)
+            if group is None:
+                group = groups[number] = Attributes({}, self.used, f"{self.prefix}{dotted}{digits}.")
+            if group.prefix == f"{self.prefix}{dotted}{digits}.":
+                # `007.role` beside `7.role` is another key; it stays unused.
+                group.values[rest] = value
+        return [groups[number] for number in sorted(groups)]
