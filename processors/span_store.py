@@ -125,7 +125,8 @@ class SpanStore(Store):
         joined = [link for link in [*known.values(), *due] if link.key in found and link.key not in links]
         changes = [*links.values(), *await changes_of(connection, joined, found)]
         refused = await write(connection, changes, apart=apart)
-        stored.new -= sum(letter.place in {item.place for item in fresh} for letter in refused)
+        new = {item.place for item in fresh}
+        stored.new -= sum(letter.place in new for letter in refused)
         await forget(connection, parts, read_to)
         return stored, refused
 
@@ -198,8 +199,11 @@ def settle_new(changes: Iterable[Change], found: dict[Key, Found]) -> None:
     """Let new events say what was found for them."""
     for change in changes:
         if change.item is not None:
-            change.item.event = decided(change.item.event, change.link, found[change.link.key])
-            change.item.is_path_provisional = change.link.is_path_provisional
+            change.item = msgspec.structs.replace(
+                change.item,
+                event=decided(change.item.event, change.link, found[change.link.key]),
+                is_path_provisional=change.link.is_path_provisional,
+            )
 
 
 async def changes_of(connection: Connection, links: Sequence[Link], found: dict[Key, Found]) -> list[Change]:
@@ -216,8 +220,10 @@ async def changes_of(connection: Connection, links: Sequence[Link], found: dict[
         values = dict(row)
         change = changes[values.pop("place") - 1]
         before = Joining(is_path_provisional=values.pop("is_path_provisional"), event=Event(**values))
-        after = decided(before.event, change.link, found[change.link.key])
-        change.before, change.after = before, Joining(after, change.link.is_path_provisional)
+        event = decided(before.event, change.link, found[change.link.key])
+        after = Joining(event, change.link.is_path_provisional or event.session_id is None)
+        if after != before:
+            change.before, change.after = before, after
     return changes
 
 

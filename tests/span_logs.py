@@ -1,18 +1,19 @@
 """Logs of spans for tests: random traces in a random order, with copies, at random broker times."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
+from random import Random
+from typing import Any
 from uuid import NAMESPACE_OID, UUID, uuid5
 
 import msgspec
 import xxhash
 from asyncpg.pgproto.pgproto import UUID as PostgresUUID
-from hypothesis import strategies as st
 
 from ingest.decode.otlp import Span
 from ingest.event import Event
-from processors.batch import Decoded, Place, Received
+from processors.batch import Decoded, Place, Received, Slice
 
 TOPIC = "test.spans"
 ORIGIN = datetime(2026, 1, 7, 12, tzinfo=UTC)
@@ -80,7 +81,9 @@ def received(number: int, shape: Shape, *, trace: int = 1, log_time: datetime = 
 
 
 def _event(span: Span, shape: Shape, number: int) -> Event:
-    usage = {"prompt_tokens": 10 + number, "completion_tokens": 2, "cost_nanousd": 1000} if span.reports_usage else {}
+    usage: dict[str, Any] = (
+        {"prompt_tokens": 10 + number, "completion_tokens": 2, "cost_nanousd": 1000} if span.reports_usage else {}
+    )
     return Event(
         project_id=1,
         event_id=span.event_id,
@@ -109,44 +112,59 @@ def _hash(value: bytes) -> UUID:
     return PostgresUUID(xxhash.xxh3_128_digest(value))
 
 
-@st.composite
-def shapes(draw: st.DrawFn, number: int, count: int) -> Shape:
+def random_shape(rng: Random, number: int, count: int) -> Shape:
     """One span of a trace of `count`: mostly below an earlier one, sometimes a root, an orphan, or part of a circle."""
-    parents = [*range(number)] * 3 + [None, count + 1, draw(st.integers(0, count - 1))]
+    parents = [*range(number)] * 3 + [None, count + 1, rng.randrange(count)]
     return Shape(
-        parent=None if number == 0 and draw(st.booleans()) else draw(st.sampled_from(parents)),
-        kind=draw(st.sampled_from(["llm", "llm", "tool", "span", None])),
-        session=draw(st.sampled_from([None, None, None, "s-1", "s-2"])),
-        name=draw(st.sampled_from([None, None, "Trip"])),
-        user=draw(st.sampled_from([None, None, "u-1", "u-2"])),
-        path=draw(st.sampled_from([None, None, None, None, "/explicit/path"])),
-        has_usage=draw(st.booleans()),
-        window_seconds=draw(st.sampled_from(WINDOWS_SECONDS)),
-        trace_as_session=draw(st.sampled_from([False, False, True])),
+        parent=None if number == 0 and rng.random() < 0.7 else rng.choice(parents),
+        kind=rng.choice(["llm", "llm", "tool", "span", None]),
+        session=rng.choice([None, None, None, "s-1", "s-2"]),
+        name=rng.choice([None, None, "Trip"]),
+        user=rng.choice([None, None, "u-1", "u-2"]),
+        path=rng.choice([None, None, None, None, "/explicit/path"]),
+        has_usage=rng.random() < 0.5,
+        window_seconds=rng.choice(WINDOWS_SECONDS),
+        trace_as_session=rng.random() < 0.3,
     )
 
 
-@st.composite
-def logs(draw: st.DrawFn) -> list[Received]:
-    """One trace's records in the order of the log, each span at least once; broker times may step back a little."""
-    count = draw(st.integers(1, SPANS_MAX))
-    drawn = [draw(shapes(number, count)) for number in range(count)]
-    order = draw(st.permutations(range(count)))
-    now, log, appended = ORIGIN, list[Received](), dict[int, datetime]()
-    for number in order:
-        now += timedelta(seconds=draw(st.sampled_from(GAPS_SECONDS)))
-        stepped = now - timedelta(seconds=draw(st.sampled_from([0, 0, 0, 3])))
-        log.append(received(number, drawn[number], log_time=stepped, offset=len(log)))
-        appended[number] = now
-        again = draw(st.sampled_from([None, None, *appended]))
+def random_log(rng: Random, *, traces: int = 1) -> list[Received]:
+    """Traces' records in the order of the log, each span at least once; broker times may step back a little."""
+    drawn: dict[tuple[int, int], Shape] = {}
+    for trace in range(1, traces + 1):
+        count = rng.randrange(1, SPANS_MAX + 1)
+        drawn |= {(trace, number): random_shape(rng, number, count) for number in range(count)}
+    order = list(drawn)
+    rng.shuffle(order)
+    now, log, appended = ORIGIN, list[Received](), dict[tuple[int, int], datetime]()
+    for trace, number in order:
+        if traces == 1 or rng.random() < 10 / len(order):
+            now += timedelta(seconds=rng.choice(GAPS_SECONDS))
+        stepped = now - timedelta(seconds=rng.choice([0, 0, 0, 3]))
+        log.append(received(number, drawn[trace, number], trace=trace, log_time=stepped, offset=len(log)))
+        appended[trace, number] = now
+        again = rng.choice([None, None, *appended])
         if again is not None and now <= appended[again] + timedelta(seconds=drawn[again].window_seconds):
-            log.append(received(again, drawn[again], log_time=now, offset=len(log)))
+            log.append(received(again[1], drawn[again], trace=again[0], log_time=now, offset=len(log)))
     return log
 
 
-@st.composite
-def batched(draw: st.DrawFn, log: Sequence[Received]) -> list[list[Received]]:
+def in_batches(rng: Random, log: list[Received]) -> list[list[Received]]:
     """The log cut into batches."""
-    cuts = sorted(draw(st.sets(st.integers(1, max(len(log) - 1, 1)))))
-    edges = [0, *(cut for cut in cuts if cut < len(log)), len(log)]
-    return [list(log[start:end]) for start, end in zip(edges, edges[1:], strict=False)]
+    edges = sorted({0, len(log), *rng.sample(range(len(log)), rng.randrange(len(log)))})
+    return [log[start:end] for start, end in pairwise(edges)]
+
+
+def span_slice(batch: list[Received], *, expected_offset: int | None = None) -> Slice:
+    """A partition's share of a batch; the records lie at consecutive offsets."""
+    return Slice(
+        topic=TOPIC,
+        partition=0,
+        expected_offset=batch[0].place.offset if expected_offset is None else expected_offset,
+        epoch=1,
+        next_offset=batch[-1].place.offset + 1,
+        end_offset=batch[-1].place.offset + 1,
+        as_of=max(one.log_time for one in batch),
+        events=[one.item for one in batch if one.item is not None],
+        spans=batch,
+    )

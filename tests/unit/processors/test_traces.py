@@ -6,6 +6,7 @@ store would load, windows closed now and then, and old spans forgotten; the end 
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from random import Random
 from typing import Any
 
 from hypothesis import given, settings
@@ -15,7 +16,7 @@ from ingest.event import Event
 from processors.batch import Received
 from processors.spans import make_link
 from processors.traces import CHAIN_SPANS_MAX, REMEMBERED, USAGE_COUNTED_BY, Found, Key, Link, decided, join
-from tests.span_logs import ORIGIN, Shape, batched, logs, received
+from tests.span_logs import ORIGIN, Shape, in_batches, random_log, received
 from tests.trace_oracle import Outcome, Trace
 
 LATER = timedelta(days=30)
@@ -101,15 +102,15 @@ class Memory:
 
 
 @settings(max_examples=200, deadline=None)
-@given(st.data())
-def test_any_batching_gives_what_the_whole_trace_gives(data: st.DataObject) -> None:
-    log = data.draw(logs())
-    batches = data.draw(batched(log))
+@given(st.randoms(use_true_random=False))
+def test_any_batching_gives_what_the_whole_trace_gives(rng: Random) -> None:
+    log = random_log(rng)
+    batches = in_batches(rng, log)
     expected = Trace(log).outcomes()
     memory = Memory()
     for place, batch in enumerate(batches):
         memory.take(batch)
-        if place + 1 < len(batches) and data.draw(st.booleans()):
+        if place + 1 < len(batches) and rng.random() < 0.5:
             memory.close(batches[place + 1][0].log_time)
     memory.close(ORIGIN + LATER)
     assert memory.outcomes() == expected
