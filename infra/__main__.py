@@ -3,46 +3,22 @@
 import asyncio
 import logging
 import os
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
-from typing import Annotated, TypeVar
 
-import asyncpg
 import typer
-from pydantic import ValidationError
-from rich.console import Console
 from rich.table import Table
 
+from infra.console import console, one_line_errors
 from infra.local import background, scaling, stack
 from infra.local.errors import LocalEngineError
-from infra.migrate import MigrationError, migrate
-from infra.projects import create_key, ensure_project, list_keys
+from infra.migrate import migrate
+from infra.project_commands import keys, projects
 from infra.settings import KafkaSettings, LocalSettings, PostgresSettings
 from infra.telemetry import configure_logging
 from infra.topics import ensure_topics
 
 command = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
-keys = typer.Typer(no_args_is_help=True, help="API keys of a project.")
+command.add_typer(projects, name="projects")
 command.add_typer(keys, name="keys")
-
-console = Console(soft_wrap=True)
-
-Answer = TypeVar("Answer")
-
-
-@contextmanager
-def one_line_errors() -> Iterator[None]:
-    """End with exit code 1 and one line a fault, for every fault that a person can remedy."""
-    try:
-        yield
-    except ValidationError as exc:
-        for fault in exc.errors():
-            name = ".".join(str(part) for part in fault["loc"])
-            Console(stderr=True).print(f"{name}: {fault['msg']}", style="red", markup=False)
-        raise typer.Exit(1) from exc
-    except (LocalEngineError, MigrationError, OSError, asyncpg.PostgresError) as exc:
-        Console(stderr=True, soft_wrap=True).print(f"{exc}", style="red", markup=False, highlight=False)
-        raise typer.Exit(1) from exc
 
 
 def read_settings() -> stack.Settings:
@@ -120,47 +96,6 @@ def topics() -> None:
         kafka = KafkaSettings()
         for name in asyncio.run(ensure_topics(kafka.servers(), kafka)):
             console.print(f"{name} created")
-
-
-@keys.command("create")
-def keys_create(
-    name: str,
-    project: Annotated[str, typer.Option(help="Name of the project; made if missing.")] = "default",
-    write_only: Annotated[bool, typer.Option(help="A public key, which may log and not read.")] = False,
-) -> None:
-    """Make a key and print it, once."""
-
-    async def create(connection: asyncpg.Connection) -> str:
-        project_id = await ensure_project(connection, project)
-        return await create_key(connection, project_id, name, can_read=not write_only)
-
-    with one_line_errors():
-        console.print(asyncio.run(_connected(create)), highlight=False)
-
-
-@keys.command("list")
-def keys_list(
-    project: Annotated[str, typer.Option(help="Name of the project; made if missing.")] = "default",
-) -> None:
-    """List the keys of a project by what they may do; the keys themselves are nowhere."""
-
-    async def read(connection: asyncpg.Connection) -> Table:
-        table = Table("name", "may", "made", "revoked", "hash")
-        for key in await list_keys(connection, await ensure_project(connection, project)):
-            may = "read, write" if key.can_read else "write"
-            table.add_row(key.name, may, f"{key.created_at:%F %T}", f"{key.revoked_at or ''}", key.key_hash[:12])
-        return table
-
-    with one_line_errors():
-        console.print(asyncio.run(_connected(read)))
-
-
-async def _connected(work: Callable[[asyncpg.Connection], Awaitable[Answer]]) -> Answer:
-    connection = await asyncpg.connect(PostgresSettings().address())
-    try:
-        return await work(connection)
-    finally:
-        await connection.close()
 
 
 if __name__ == "__main__":

@@ -12,11 +12,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
+from typing import Any
 
 import asyncpg
+import msgspec
 
 from infra.postgres import load_sql
-from infra.project_settings import DEFAULTS, ProjectSettings, parse_settings
+from infra.project_settings import DEFAULTS, ProjectSettings, parse_settings, settings_text
 
 KEY_FORMAT = re.compile(r"[sp]k(-helicone|-pathline)?(-eu)?(-rl)?(-cp)?-\w{7}-\w{7}-\w{7}-\w{7}", re.ASCII)
 
@@ -29,6 +31,10 @@ stored_settings = lru_cache(maxsize=4_096)(parse_settings)
 
 class UnknownSettings(LookupError):
     """The database has no such version of the project's settings."""
+
+
+class UnknownProject(LookupError):
+    """There is no such project; the text names those that exist."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +50,19 @@ class Credential:
 
 
 @dataclass(frozen=True)
+class Project:
+    """A project as an administrator sees it."""
+
+    project_id: int
+    name: str
+    created_at: datetime
+    key_count: int
+    """Of the keys that work."""
+    settings_version: int
+    settings: ProjectSettings
+
+
+@dataclass(frozen=True)
 class KeyRecord:
     """A key as an administrator sees it."""
 
@@ -53,6 +72,7 @@ class KeyRecord:
     can_write: bool
     created_at: datetime
     revoked_at: datetime | None
+    """When it stops or stopped; in the future for a key that was rotated."""
 
 
 def well_formed(key: str) -> bool:
@@ -80,10 +100,65 @@ async def ensure_project(connection: asyncpg.Connection, name: str) -> int:
     return int(project_id)
 
 
-async def create_key(connection: asyncpg.Connection, project_id: int, name: str, *, can_read: bool) -> str:
-    """Make and store a key that may write, and read when asked for; the text returned exists nowhere else."""
+async def list_projects(connection: asyncpg.Connection) -> list[Project]:
+    """All projects, in order of the name.
+
+    Raises:
+        InvalidSettings: newer code wrote settings that this code cannot read.
+    """
+    rows = await connection.fetch(load_sql("infra", "list_projects"))
+    return [
+        Project(
+            row["project_id"],
+            row["name"],
+            row["created_at"],
+            row["key_count"],
+            row["version"],
+            stored_settings(row["settings"]),
+        )
+        for row in rows
+    ]
+
+
+async def find_project(connection: asyncpg.Connection, name: str) -> Project:
+    """The project of that name.
+
+    Raises:
+        UnknownProject: there is none; the text names those that exist.
+    """
+    every = await list_projects(connection)
+    for project in every:
+        if project.name == name:
+            return project
+    names = ", ".join(project.name for project in every) or "none yet"
+    raise UnknownProject(f"there is no project {name!r}; there are: {names}. Make it: projects create {name!r}")
+
+
+async def change_settings(connection: asyncpg.Connection, project_id: int, changes: dict[str, Any]) -> int:
+    """Lay changes over a project's current settings, as a new version; its number, the old one when nothing changes.
+
+    Two callers at once follow one another. Processes with a key ring use the new version within REFRESH_SECONDS.
+
+    Raises:
+        InvalidSettings: an unknown field, or a value out of range; nothing was changed.
+    """
+    async with connection.transaction():
+        row = await connection.fetchrow(load_sql("infra", "lock_project"), project_id)
+        if row is None:
+            raise UnknownProject(f"there is no project {project_id}")
+        current = stored_settings(row["settings"])
+        wanted = parse_settings(msgspec.json.encode({**msgspec.to_builtins(current), **changes}))
+        if wanted == current:
+            return int(row["version"])
+        return int(await connection.fetchval(load_sql("infra", "add_settings"), project_id, settings_text(wanted)))
+
+
+async def create_key(
+    connection: asyncpg.Connection, project_id: int, name: str, *, can_read: bool, can_write: bool = True
+) -> str:
+    """Make and store a key; the text returned exists nowhere else."""
     key = make_key(can_read=can_read)
-    await connection.execute(load_sql("infra", "create_key"), hash_key(key), project_id, name, can_read, True)
+    await connection.execute(load_sql("infra", "create_key"), hash_key(key), project_id, name, can_read, can_write)
     return key
 
 
@@ -93,9 +168,12 @@ async def list_keys(connection: asyncpg.Connection, project_id: int) -> list[Key
     return [KeyRecord(**dict(row)) for row in rows]
 
 
-async def revoke_key(connection: asyncpg.Connection, project_id: int, key_hash: bytes) -> bool:
-    """Stop a key; it is refused everywhere within REFRESH_SECONDS. False when it was not in use."""
-    return await connection.fetchval(load_sql("infra", "revoke_key"), project_id, key_hash) is not None
+async def revoke_key(
+    connection: asyncpg.Connection, project_id: int, key_hash: bytes, *, grace_seconds: float = 0.0
+) -> bool:
+    """Stop a key after a time; then it is refused everywhere within REFRESH_SECONDS. False when it was not in use."""
+    stopped = await connection.fetchval(load_sql("infra", "revoke_key"), project_id, key_hash, grace_seconds)
+    return stopped is not None
 
 
 class SettingsBook:

@@ -36,7 +36,7 @@ class LocalSettings(StageSettings):
     """Where the engines of this machine live and which loopback ports they take."""
 
     home: Path = Field(Path(".pathline"), alias="PATHLINE_HOME")
-    """Folder of all local state: data, logs, jars, the first API key."""
+    """Folder of all local state: data, logs, jars, the first API key, and the last picture of all keys (hashes)."""
     kafka_port: int = Field(8192, alias="KAFKA_PORT", ge=1, le=65535)
     """Loopback port of the local broker."""
     kafka_controller_port: int = Field(8193, alias="KAFKA_CONTROLLER_PORT", ge=1, le=65535)

@@ -20,6 +20,7 @@ from ingest.errors import (
     Unauthorized,
     UnsupportedEncoding,
 )
+from ingest.rate import RateLimiter
 
 KEY_IN_PATH = "pathline.key"
 """Member of the scope that holds a key which stood in the path."""
@@ -53,13 +54,14 @@ class ClientGone(Exception):
 
 
 class Admission:
-    """One per process: it knows the keys and how many bytes of bodies are being read."""
+    """One per process: it knows the keys, the rates of projects, and how many bytes of bodies are being read."""
 
     def __init__(self, keys: Keys, *, reading_bytes_max: int, body_seconds_max: float) -> None:
         self._keys = keys
         self._reading_bytes_max = reading_bytes_max
         self._body_seconds_max = body_seconds_max
         self.reading_bytes = 0
+        self.limiter = RateLimiter()
 
     def known_writer(self, headers: Headers, scope: Scope) -> Credential | None:
         """The sender, when its key was used before and may write: the fast way, by look-ups alone."""

@@ -37,6 +37,7 @@ _EMPTY_STRING = msgspec.Raw(b'""')
 _QUOTE, _NULL = b'"n'
 _OMIT = "true"
 NUL_ESCAPE = rb"\u0000"
+_DAY_US = 24 * 3600 * 1_000_000
 _encoder = msgspec.json.Encoder()
 
 
@@ -89,7 +90,8 @@ def envelope_of(event: native.NativeEvent, sender: Credential, received_at_us: i
         )
     )
     content_bytes = len(value) - memoryview(request).nbytes - memoryview(response).nbytes
-    native.check_event(event, event_id, received_at_us, content_bytes)
+    checked = native.check_event(event, event_id, received_at_us, content_bytes)
+    check_retention("started_at: it", checked.start_us, sender, received_at_us)
     return Envelope(event_id, routing_key(sender.project_id, event.session_id, event_id), value)
 
 
@@ -102,7 +104,8 @@ def end_envelope(session_id: str, text: bytes | msgspec.Raw, sender: Credential,
     content = without_nul(bytes(text))
     end = native.parse_end(content)
     session_id = session_id.replace("\0", "")
-    native.check_end(end, session_id, received_at_us)
+    at_us = native.check_end(end, session_id, received_at_us)
+    check_retention("at: it", at_us, sender, received_at_us)
     return _sealed(
         Record(
             SCHEMA_VERSION,
@@ -141,7 +144,8 @@ def helicone_envelope(
     kept = {name: without_secret(name, value) for name, value in headers.items() if has_meaning(name)}
     metadata = read_metadata(log.provider_request.meta or {}, kept)
     event_id = event_id_of(metadata.request_id) if metadata.request_id else new_event_id(received_at_us)
-    helicone.check_log(log, event_id, received_at_us)
+    checked = helicone.check_log(log, event_id, received_at_us)
+    check_retention("timing: 'startTime'", checked.start_us, sender, received_at_us)
     check_metadata(metadata)
     check_text("provider", provider)
     record = Record(
@@ -160,6 +164,18 @@ def helicone_envelope(
     if _OMIT in (metadata.omit_request, metadata.omit_response):
         record = _without_omitted(record, log, metadata)
     return _sealed(record)
+
+
+def check_retention(what: str, start_us: int, sender: Credential, received_at_us: int) -> None:
+    """Refuse an event that starts before the retention of the sender's project, at the door alone: a record that was
+    accepted is decoded by whatever is kept then. `what` is how the text calls the start.
+
+    Raises:
+        InvalidEvent: it does.
+    """
+    days = sender.settings.retention_days
+    if days is not None and start_us < received_at_us - days * _DAY_US:
+        raise InvalidEvent(f"Invalid {what} is older than the retention", code="invalid_time")
 
 
 def _without_omitted(record: Record, log: helicone.Log, metadata: Metadata) -> Record:

@@ -7,6 +7,7 @@
     ├── BodyTooSlow            408  the body did not arrive in time
     ├── UnsupportedEncoding    415  a Content-Encoding that is not read here
     ├── InvalidBody            400  a body that cannot be read at all
+    ├── RateLimited            429  the project is over its rate
     ├── Overloaded             503  the in-flight bytes are exhausted; nothing was taken
     ├── KeysAway               503  this key cannot be checked now
     └── PublishError                the outcome of one event; returned, not raised
@@ -72,6 +73,21 @@ class InvalidBody(IngestError):
 
     code = "invalid_body"
     status = 400
+
+
+class RateLimited(IngestError):
+    """Too many requests, please try again later.
+
+    Nothing of the body was taken.
+    """
+
+    code = "rate_limited"
+    status = 429
+    retriable = True
+
+    def __init__(self, text: str = "", *, retry_after_seconds: int = 1) -> None:
+        super().__init__(text)
+        self.retry_after_seconds = retry_after_seconds
 
 
 class Overloaded(IngestError):

@@ -41,6 +41,7 @@ CREATE TABLE api_keys (
     can_read boolean NOT NULL,
     can_write boolean NOT NULL,
     created_at timestamptz NOT NULL DEFAULT now(),
+    -- When it stops: in the future for a key that was rotated.
     revoked_at timestamptz
 );
 

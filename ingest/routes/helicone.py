@@ -51,6 +51,7 @@ class LogDoor(Door):
         """Publish the log; `ok` means that it is durable."""
         meaning = helicone_headers(scope["headers"])
         envelope = helicone_envelope(readable(body), meaning, self._provider, sender, self.clock_us())
+        self.admission.limiter.admit(sender, 1)
         fault = await self.publisher.publish_one(envelope.key, envelope.value)
         if fault is not None:
             raise fault

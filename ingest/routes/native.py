@@ -39,22 +39,24 @@ class EventsDoor(Door):
         """Publish the events; 200 says of each whether it is durable."""
         errors_only = _ERRORS_ONLY in scope["query_string"].split(b"&")
         if headers.get(b"content-type", b"").startswith(_NDJSON):
-            await self._take_batch(_line_outcomes(_lines(body), sender, self.clock_us()), errors_only, send)
+            await self._take_batch(sender, _line_outcomes(_lines(body), sender, self.clock_us()), errors_only, send)
             return
         text = readable(body)
         if text[:1] == b"{" or text.lstrip()[:1] != b"[":
-            await self._take_one(native_envelope(text, sender, self.clock_us()), errors_only, send)
+            await self._take_one(sender, native_envelope(text, sender, self.clock_us()), errors_only, send)
             return
-        await self._take_batch(_array_outcomes(text, sender, self.clock_us()), errors_only, send)
+        await self._take_batch(sender, _array_outcomes(text, sender, self.clock_us()), errors_only, send)
 
-    async def _take_one(self, envelope: Envelope, errors_only: bool, send: Send) -> None:
+    async def _take_one(self, sender: Credential, envelope: Envelope, errors_only: bool, send: Send) -> None:
+        self.admission.limiter.admit(sender, 1)
         fault = await self.publisher.publish_one(envelope.key, envelope.value)
         if fault is not None:
             raise fault
         result = "" if errors_only else _accepted(envelope)
         await send_answer(send, 200, _HEADERS, f'{{"accepted":1,"rejected":0,"results":[{result}]}}'.encode())
 
-    async def _take_batch(self, outcomes: list[Outcome], errors_only: bool, send: Send) -> None:
+    async def _take_batch(self, sender: Credential, outcomes: list[Outcome], errors_only: bool, send: Send) -> None:
+        self.admission.limiter.admit(sender, len(outcomes))
         envelopes = [one for one in outcomes if isinstance(one, Envelope)]
         faults = iter(await self.publisher.publish([(one.key, one.value) for one in envelopes]))
         accepted, results = 0, []
@@ -86,6 +88,7 @@ class SessionEndDoor(Door):
         """Publish the end as an event."""
         session_id = session_id_in(scope["raw_path"])
         envelope = end_envelope(session_id, readable(body), sender, self.clock_us())
+        self.admission.limiter.admit(sender, 1)
         fault = await self.publisher.publish_one(envelope.key, envelope.value)
         if fault is not None:
             raise fault

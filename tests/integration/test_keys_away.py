@@ -16,7 +16,7 @@ import pytest
 from infra.local.engine import Engine
 from infra.local.postgres import POSTGRES
 from infra.migrate import migrate
-from infra.projects import create_key, ensure_project, hash_key, make_key, revoke_key
+from infra.projects import change_settings, create_key, ensure_project, hash_key, make_key, revoke_key
 from infra.topics import Topic
 from tests.processes import Stage
 from tests.services import free_ports, make_local_settings, wait_until
@@ -33,9 +33,9 @@ class Away:
     url: str
     folder: Path
 
-    async def log(self, key: str) -> httpx.Response:
+    async def log(self, key: str, body: object = LOG) -> httpx.Response:
         async with httpx.AsyncClient(base_url=self.url, headers={"Authorization": f"Bearer {key}"}) as client:
-            return await client.post("/custom/v1/log", json=LOG, timeout=10)
+            return await client.post("/custom/v1/log", json=body, timeout=10)
 
     async def await_ready(self) -> None:
         async def ready() -> bool:
@@ -45,16 +45,20 @@ class Away:
                 except httpx.TransportError:
                     return False
 
-        await wait_until(ready, seconds=20, what="ingest is ready")
+        await wait_until(ready, seconds=30, what="ingest is ready")
 
-    async def await_status(self, key: str, status: int) -> None:
+    async def await_status(self, key: str, status: int) -> httpx.Response:
+        answers: list[httpx.Response] = []
+
         async def answered() -> bool:
             try:
-                return (await self.log(key)).status_code == status
+                answers.append(await self.log(key))
             except httpx.ConnectError:
                 return False
+            return answers[-1].status_code == status
 
-        await wait_until(answered, seconds=15, what=f"the key is answered {status}")
+        await wait_until(answered, seconds=30, what=f"the key is answered {status}")
+        return answers[-1]
 
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[asyncpg.Connection]:
@@ -136,3 +140,24 @@ async def test_a_broken_snapshot_is_said_and_then_replaced(away: Away) -> None:
     await away.await_status(key, 200)
     assert away.stage.terminate(within_seconds=15) == 0
     assert len(snapshot.read_bytes()) == len(whole)
+
+
+async def test_what_a_project_decides_reaches_a_running_ingest_within_seconds(away: Away) -> None:
+    async with away.connection() as connection:
+        project_id = await ensure_project(connection, "default")
+        key = await create_key(connection, project_id, "k", can_read=True)
+        await away.await_ready()
+        await away.await_status(key, 200)
+        await change_settings(connection, project_id, {"events_per_second_max": 1, "retention_days": 30})
+        limited = await away.await_status(key, 429)
+        assert limited.json()["code"] == "rate_limited"
+        assert int(limited.headers["retry-after"]) >= 1
+        # Another project's key of the same process is not held up.
+        other = await create_key(connection, await ensure_project(connection, "other"), "k", can_read=True)
+        assert [(await away.log(other)).status_code for _ in range(5)] == [200] * 5
+        await away.await_status(key, 200)
+        await change_settings(connection, project_id, {"events_per_second_max": None})
+        await away.await_status(key, 200)
+        moment = {"seconds": 1_600_000_000, "milliseconds": 0}
+        old = await away.log(key, {**LOG, "timing": {"startTime": moment, "endTime": moment}})
+        assert old.json()["error"] == "Invalid timing: 'startTime' is older than the retention"

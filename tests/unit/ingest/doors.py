@@ -1,10 +1,11 @@
 """Doors without a server: an application over a publisher in memory, and calls made straight to it."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import httpx
 
 from infra.health import Health
+from infra.project_settings import ProjectSettings
 from infra.projects import Credential
 from infra.topics import EVENTS
 from ingest.app import create_app
@@ -13,25 +14,27 @@ from ingest.event import Record, decode_record
 from ingest.settings import IngestSettings
 
 KEY = "sk-pathline-aaaaaaa-bbbbbbb-ccccccc-ddddddd"
+LEGACY_KEY = "sk-aaaaaaa-bbbbbbb-ccccccc-ddddddd"
 READ_ONLY_KEY = "sk-pathline-rrrrrrr-bbbbbbb-ccccccc-ddddddd"
 WRITER = Credential(7, True, True, 3)
 READER = Credential(7, True, False, 3)
 
 
 class FakeKeys:
-    """Two keys; `authenticate` fails with `fault` when one is set."""
+    """Three keys; `authenticate` fails with `fault` when one is set."""
 
     def __init__(self) -> None:
         self.loaded = True
+        self.writer = WRITER
         self.fault: Exception | None = None
 
     def known(self, key: str) -> Credential | None:
-        return WRITER if key == KEY else None
+        return self.writer if key == KEY else None
 
     async def authenticate(self, key: str) -> Credential | None:
         if self.fault is not None:
             raise self.fault
-        return {KEY: WRITER, READ_ONLY_KEY: READER}.get(key)
+        return {KEY: self.writer, LEGACY_KEY: self.writer, READ_ONLY_KEY: READER}.get(key)
 
 
 @dataclass
@@ -64,6 +67,10 @@ class Doors:
     publisher: FakePublisher
     keys: FakeKeys
     client: httpx.AsyncClient
+
+    def decide(self, settings: ProjectSettings) -> None:
+        """Have the sender's project have these settings."""
+        self.keys.writer = replace(WRITER, settings=settings)
 
 
 def make_doors(**settings: int) -> Doors:

@@ -9,8 +9,10 @@ import pytest
 from ingest.decode.metadata import REQUEST_ID_NAMESPACE
 from ingest.decode.record import decode
 from ingest.errors import NotDurable
-from tests.unit.ingest.doors import KEY, Doors, make_doors
+from tests.unit.ingest.doors import KEY, LEGACY_KEY, Doors, make_doors
 from tests.unit.ingest.logs import EXAMPLE, SMALLEST, changed, post
+
+UNKNOWN_KEY = "sk-pathline-zzzzzzz-bbbbbbb-ccccccc-ddddddd"
 
 
 @pytest.fixture
@@ -144,11 +146,30 @@ async def test_a_credential_in_meta_does_not_authenticate(doors: Doors) -> None:
         {"Authorization": KEY},
         {"Authorization": "", "x-api-key": KEY},
         {"Authorization": "", "api-key": f"Bearer {KEY}"},
+        {"Authorization": f"Bearer {LEGACY_KEY}, Bearer sk-provider"},
+        {"Helicone-Auth": "", "Authorization": f"Bearer {LEGACY_KEY}"},
+        {"Helicone-Auth": f"bearer   {KEY} ", "Authorization": ""},
     ],
-    ids=["helicone-auth", "list", "percent", "bare", "x-api-key", "api-key"],
+    ids=["helicone-auth", "list", "percent", "bare", "x-api-key", "api-key", "first of a list", "empty", "spaces"],
 )
 async def test_where_a_key_may_stand(doors: Doors, headers: dict[str, str]) -> None:
     assert (await post(doors, SMALLEST, headers=headers)).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Helicone-Auth": UNKNOWN_KEY, "Authorization": f"Bearer {KEY}"},
+        {"Authorization": f"Bearer {UNKNOWN_KEY}", "x-api-key": KEY},
+        {"Authorization": f"Bearer {UNKNOWN_KEY}, Bearer {LEGACY_KEY}"},
+        {"Authorization": "", "x-api-key": UNKNOWN_KEY, "api-key": KEY},
+    ],
+    ids=["helicone-auth", "authorization", "list", "x-api-key"],
+)
+async def test_the_first_credential_decides_whatever_stands_further_on(doors: Doors, headers: dict[str, str]) -> None:
+    assert (await post(doors, SMALLEST, headers=headers)).status_code == 401
+    answer = await post(doors, SMALLEST, f"/{KEY}/custom/v1/log", {"Authorization": "", "api-key": UNKNOWN_KEY})
+    assert answer.status_code == 401
 
 
 async def test_a_key_may_stand_first_in_the_path(doors: Doors) -> None:
