@@ -38,12 +38,18 @@ async def next_offsets(dsn: str) -> dict[int, int]:
 
 @pytest.mark.parametrize("victim", ["local_postgres", "local_kafka"])
 async def test_an_engine_killed_in_the_middle_of_a_drain(
-    victim: str, request: pytest.FixtureRequest, kafka: str, database: str, events_topic: Topic, tmp_path: Path
+    victim: str,
+    request: pytest.FixtureRequest,
+    kafka: str,
+    database: str,
+    events_topic: Topic,
+    spans_topic: Topic,
+    tmp_path: Path,
 ) -> None:
     engine: Engine = request.getfixturevalue(victim)
     events = [keyed(record) for record in random_records(11, count=EVENTS, sessions=SESSIONS)]
     await publish(kafka, events_topic, events[: EVENTS // 2])
-    with worker(kafka, database, events_topic, tmp_path) as stage:
+    with worker(kafka, database, events_topic, spans_topic, tmp_path) as stage:
 
         async def begun() -> bool:
             return await stored(database) > EVENTS // 10
