@@ -69,6 +69,7 @@ class Consume(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has 
         self._store = store
         self._reader = reader
         self._topic = topic
+        self._log = log.bind(topic=topic)
         self._cluster_id = cluster_id
         self._batch_bytes_max = batch_bytes_max
         self._positions: dict[int, Position] = {}
@@ -110,7 +111,7 @@ class Consume(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has 
             self._consumer.seek(tp, 0)
         self._consumer.pause(*assigned)
         self._unclaimed = {tp.partition for tp in assigned}
-        log.info("assigned", partitions=sorted(self._unclaimed))
+        self._log.info("assigned", partitions=sorted(self._unclaimed))
 
     async def on_partitions_revoked(self, revoked: Sequence[TopicPartition]) -> None:
         """Forget the positions: what is still decoded for them is dropped, what is in the database is fenced."""
@@ -126,7 +127,7 @@ class Consume(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has 
             firsts = await self._consumer.beginning_offsets(wanted)
             stored = await self._store.claim(self._topic, {tp.partition: firsts[tp] for tp in wanted}, self._cluster_id)
         except (StoreAway, KafkaError) as fault:
-            log.warning("claim_waits", fault=str(fault))
+            self._log.warning("claim_waits", fault=str(fault))
             await self._pause_for(RETRY_SECONDS_MAX)
             return
         for tp in wanted:
@@ -136,7 +137,7 @@ class Consume(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has 
             self._unclaimed.discard(tp.partition)
             if cluster_id != self._cluster_id:
                 foreign = ForeignOffsets(cluster_id, self._cluster_id)
-                log.error("partition_stopped", partition=tp.partition, fault=str(foreign))
+                self._log.error("partition_stopped", partition=tp.partition, fault=str(foreign))
                 continue
             self._seek(tp, offset)
             self._consumer.resume(tp)
@@ -156,7 +157,7 @@ class Consume(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has 
             for tp, offset in fault.args[0].items():
                 self._stop_partition(tp, offset)
         except KafkaError as fault:
-            log.warning("fetch_waits", fault=f"{type(fault).__name__}: {fault}")
+            self._log.warning("fetch_waits", fault=f"{type(fault).__name__}: {fault}")
             await self._pause_for(RETRY_SECONDS_MAX)
         return {}
 
@@ -164,7 +165,7 @@ class Consume(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has 
         """The stored offset is not in the log: what lies between is gone, and only a person may accept that."""
         self._positions.pop(tp.partition, None)
         self._consumer.pause(tp)
-        log.error(
+        self._log.error(
             "partition_stopped",
             partition=tp.partition,
             fault=f"The log has no offset {offset}. Run `python -m processors accept-gap` to go on without it.",
@@ -204,7 +205,7 @@ class Consume(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has 
             try:
                 await self._reader.prepare(record.value for records in fetched.values() for record in records)
             except StoreAway as fault:
-                log.warning("decode_waits", fault=str(fault), retry_seconds=delay)
+                self._log.warning("decode_waits", fault=str(fault), retry_seconds=delay)
                 if self._stopping.is_set():
                     return False
                 await self._pause_for(delay)
@@ -237,10 +238,10 @@ class Consume(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has 
                     self._count(slices, await self._store.commit(slices))
                 return
             except Fenced as fault:
-                log.warning("fenced", partitions=sorted(fault.partitions))
+                self._log.warning("fenced", partitions=sorted(fault.partitions))
                 unsure = True
             except StoreAway as fault:
-                log.warning("store_waits", fault=str(fault), retry_seconds=delay)
+                self._log.warning("store_waits", fault=str(fault), retry_seconds=delay)
                 unsure = True
                 if self._stopping.is_set():
                     return
@@ -272,7 +273,7 @@ class Consume(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has 
         totals.conflicts += stored.conflicts
         totals.dead_letters += stored.dead_letters
         if stored.conflicts or stored.dead_letters:
-            log.warning("batch_with_faults", conflicts=stored.conflicts, dead_letters=stored.dead_letters)
+            self._log.warning("batch_with_faults", conflicts=stored.conflicts, dead_letters=stored.dead_letters)
 
     async def _observe(self) -> None:
         """Store how far behind idle partitions are; between two batches, so that our positions are the stored ones."""
@@ -291,7 +292,7 @@ class Consume(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has 
             }
             await self._store.observe(self._topic, seen, asked_at)
         except (KafkaError, StoreAway) as fault:
-            log.warning("observe_failed", fault=str(fault))
+            self._log.warning("observe_failed", fault=str(fault))
 
     async def _pause_for(self, seconds: float) -> None:
         """Wait, but not beyond `stop`."""

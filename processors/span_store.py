@@ -41,6 +41,11 @@ FORGOTTEN_SPANS_MIN, FORGOTTEN_SPANS_PER_SPAN = 100, 2
 """How many old spans a batch forgets in a partition: more than it adds, so that the table does not grow for ever."""
 
 
+LINK_COLUMNS = Link.__struct_fields__
+CHANGING_COLUMNS = LINK_COLUMNS[LINK_COLUMNS.index("is_open") :]
+"""What `update_links.sql` sets, after the key."""
+
+
 class Joining(msgspec.Struct, gc=False):
     """A stored event as it is before or after a join."""
 
@@ -182,10 +187,10 @@ async def load_known(connection: Connection, spans: Sequence[Any]) -> dict[Key, 
 
 async def load_due(connection: Connection, read_to: dict[int, datetime]) -> list[Link]:
     """Spans whose windows have closed and that wait still."""
-    due = []
-    for partition, moment in sorted(read_to.items()):
-        due += await connection.fetch(load_sql("processors", "load_due_links"), partition, moment, DUE_SPANS_MAX)
-    return [as_link(row) for row in due]
+    partitions = sorted(read_to)
+    moments = [read_to[partition] for partition in partitions]
+    rows = await connection.fetch(load_sql("processors", "load_due_links"), partitions, moments, DUE_SPANS_MAX)
+    return [as_link(row) for row in rows]
 
 
 def as_link(row: asyncpg.Record) -> Link:
@@ -241,7 +246,7 @@ async def write(connection: Connection, changes: list[Change], *, apart: bool) -
             log.error("join_refused", event_id=str(change.link.event_id), fault=f"{type(fault).__name__}: {fault}")
             change.link.is_open, change.link.waits_for = False, None
             given_up.append(change.link)
-    await save_links(connection, given_up)
+    await update_links(connection, given_up)
     return letters
 
 
@@ -256,7 +261,9 @@ async def write_changes(connection: Connection, changes: list[Change]) -> None:
     if after:
         await connection.execute(load_sql("processors", "update_joined_events"), *joined_columns(after))
         await write_folds(connection, fold([joining for _, joining in after], before))
-    await save_links(connection, [change.link for change in changes])
+    rows = [msgspec.structs.astuple(change.link) for change in changes if change.received is not None]
+    await connection.copy_records_to_table("trace_spans", records=rows, columns=LINK_COLUMNS)
+    await update_links(connection, [change.link for change in changes if change.received is None])
 
 
 def joined_columns(joined: Iterable[tuple[Link, Joining]]) -> list[list[Any]]:
@@ -278,16 +285,18 @@ def joined_columns(joined: Iterable[tuple[Link, Joining]]) -> list[list[Any]]:
     return columns
 
 
-async def save_links(connection: Connection, links: Sequence[Link]) -> None:
-    """Remember spans as they are now."""
+async def update_links(connection: Connection, links: Sequence[Link]) -> None:
+    """Note how spans that are remembered are now."""
     if links:
-        rows = [msgspec.structs.astuple(link) for link in sorted(links, key=lambda link: link.key)]
-        await connection.execute(load_sql("processors", "save_links"), *zip(*rows, strict=True))
+        rows = [(*link.key, *(getattr(link, name) for name in CHANGING_COLUMNS)) for link in links]
+        await connection.execute(load_sql("processors", "update_links"), *zip(*rows, strict=True))
 
 
-async def forget(connection: Connection, parts: Iterable[Slice], read_to: dict[int, datetime]) -> None:
+async def forget(connection: Connection, parts: Sequence[Slice], read_to: dict[int, datetime]) -> None:
     """Forget spans that can be no ancestor any more, in steps that keep up with what arrives."""
-    for part in parts:
-        rows_max = FORGOTTEN_SPANS_MIN + FORGOTTEN_SPANS_PER_SPAN * len(part.spans)
-        moment = read_to[part.partition] - REMEMBERED
-        await connection.execute(load_sql("processors", "forget_links"), part.partition, moment, rows_max)
+    await connection.execute(
+        load_sql("processors", "forget_links"),
+        [part.partition for part in parts],
+        [read_to[part.partition] - REMEMBERED for part in parts],
+        [FORGOTTEN_SPANS_MIN + FORGOTTEN_SPANS_PER_SPAN * len(part.spans) for part in parts],
+    )

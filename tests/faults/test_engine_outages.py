@@ -28,10 +28,11 @@ async def stored(dsn: str) -> int:
         await connection.close()
 
 
-async def next_offsets(dsn: str) -> dict[int, int]:
+async def next_offsets(dsn: str, topic: Topic) -> dict[int, int]:
     connection = await asyncpg.connect(dsn, timeout=5)
     try:
-        return {row[0]: row[1] for row in await connection.fetch("SELECT partition, next_offset FROM offsets")}
+        rows = await connection.fetch("SELECT partition, next_offset FROM offsets WHERE topic = $1", topic.name)
+        return {row["partition"]: row["next_offset"] for row in rows}
     finally:
         await connection.close()
 
@@ -61,7 +62,7 @@ async def test_an_engine_killed_in_the_middle_of_a_drain(
         ends = await end_offsets(kafka, events_topic)
 
         async def done() -> bool:
-            return await next_offsets(database) == ends
+            return await next_offsets(database, events_topic) == ends
 
         await wait_until(done, seconds=60, what="the drain is over")
         assert stage.process.poll() is None, "the worker itself must outlive the outage"

@@ -59,6 +59,12 @@ async def let_pass(pool: asyncpg.Pool, passed: timedelta) -> None:
     await pool.execute("UPDATE offsets SET log_time_seen_at = log_time_seen_at - $1::interval", passed)
 
 
+async def row_of(pool: asyncpg.Pool, statement: str) -> tuple[object, ...]:
+    row = await pool.fetchrow(statement)
+    assert row is not None
+    return tuple(row)
+
+
 async def outcomes(pool: asyncpg.Pool) -> dict[tuple[str, str], Outcome]:
     rows = await pool.fetch(
         "SELECT trace_id, span_id, session_id, session_name, user_id, session_path, properties ->> $1 AS counted_by"
@@ -131,8 +137,13 @@ async def test_an_event_is_there_at_once_and_joins_its_session_later(
     await store.commit([span_slice([root])])
     rows = await pool.fetch("SELECT session_id, session_name, user_id, session_path FROM requests ORDER BY span_id")
     assert [tuple(row) for row in rows] == [("s-1", "Trip", "u-1", "/s0"), ("s-1", "Trip", "u-1", "/s0/s1")]
-    session = await pool.fetchrow("SELECT event_count, request_count, prompt_tokens, user_ids, name FROM sessions")
-    assert tuple(session) == (2, 1, 11, ["u-1"], "Trip")
+    assert await row_of(pool, "SELECT event_count, request_count, prompt_tokens, user_ids, name FROM sessions") == (
+        2,
+        1,
+        11,
+        ["u-1"],
+        "Trip",
+    )
     await assert_rollups_exact(database)
 
 
@@ -145,7 +156,7 @@ async def test_a_session_takes_an_event_at_once_and_its_path_when_it_is_decided(
     assert await pool.fetchval("SELECT count(*) FROM session_paths") == 0
     await store.commit([span_slice([root])])
     assert await pool.fetchval("SELECT path FROM session_paths WHERE request_count = 1") == "/s0/s1"
-    assert tuple(await pool.fetchrow("SELECT request_count, name, user_ids FROM sessions")) == (1, "Trip", ["u-1"])
+    assert await row_of(pool, "SELECT request_count, name, user_ids FROM sessions") == (1, "Trip", ["u-1"])
     await assert_rollups_exact(database)
 
 
@@ -155,9 +166,9 @@ async def test_usage_of_an_outer_span_is_taken_off_when_the_inner_one_comes(
     outer = Shape(None, "llm", session="s-1", has_usage=True)
     first, second = log_of((0, outer, 0), (1, CHILD, 90))
     await store.commit([span_slice([first])])
-    assert tuple(await pool.fetchrow("SELECT prompt_tokens, cost_nanousd FROM sessions")) == (10, 1000)
+    assert await row_of(pool, "SELECT prompt_tokens, cost_nanousd FROM sessions") == (10, 1000)
     await store.commit([span_slice([second])])
-    assert tuple(await pool.fetchrow("SELECT prompt_tokens, cost_nanousd, request_count FROM sessions")) == (
+    assert await row_of(pool, "SELECT prompt_tokens, cost_nanousd, request_count FROM sessions") == (
         11,
         1000,
         2,
