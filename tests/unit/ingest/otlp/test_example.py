@@ -81,8 +81,8 @@ def test_the_complete_example() -> None:
     assert [span.event and span.event.kind for span in (agent, chat, tool)] == ["span", "llm", "tool"]
     assert [span.session_id for span in (agent, chat, tool)] == ["conv-42", None, None]
     assert [span.segment for span in (agent, chat, tool)] == ["planner", "chat", "get_weather"]
-    assert [span.event.model for span in (agent, chat, tool)] == ["", "gpt-4o-mini", "tool:get_weather"]
-    assert [span.event.status for span in (agent, chat, tool)] == [200, 200, -1]
+    assert [event.model for event in (agent.event, chat.event, tool.event)] == ["", "gpt-4o-mini", "tool:get_weather"]
+    assert [event.status for event in (agent.event, chat.event, tool.event)] == [200, 200, -1]
     event = chat.event
     assert (event.prompt_tokens, event.cache_read_tokens, event.completion_tokens) == (20, 100, 30)
     assert [span.reports_usage for span in (agent, chat, tool)] == [False, True, False]

@@ -1,6 +1,7 @@
-"""Goal: session, user, name and path come from where otlp.md sections 5 and 13 say. Method: each row against the next."""
+"""Goal: session, user, name and path come from where otlp.md says. Method: each row against all below it."""
 
 import uuid
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -62,7 +63,13 @@ HEADERS = {
 }
 
 
-def fields_at_door(attributes, resource=None, headers=None, settings=DEFAULTS, **fields):
+def fields_at_door(
+    attributes: dict[str, Any],
+    resource: dict[str, Any] | None = None,
+    headers: dict[str, str] | None = None,
+    settings: ProjectSettings = DEFAULTS,
+    **fields: Any,
+) -> otlp.Fields:
     span = span_of(attributes, **fields)
     within = otlp.resource_fields(span_of(resource or {}).attributes)
     _, found = otlp.door_facts(span, span.SerializeToString(), within, headers or {}, settings)
@@ -209,7 +216,7 @@ DAY_AND_A_MINUTE_NS = (24 * 3600 + 60) * 10**9
         ({"end_time_unix_nano": RECEIVED_AT_US * 1_000 + DAY_AND_A_MINUTE_NS}, "end time is in the future"),
     ],
 )
-def test_a_span_that_can_never_be_stored_is_refused(fields: dict[str, object], text: str) -> None:
+def test_a_span_that_can_never_be_stored_is_refused(fields: dict[str, Any], text: str) -> None:
     with pytest.raises(InvalidEvent, match=text):
         otlp.check_span(span_of({}, **fields), RECEIVED_AT_US)
     with pytest.raises(InvalidEvent, match=text):

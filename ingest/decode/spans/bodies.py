@@ -2,11 +2,11 @@
 
 from typing import Any, NamedTuple
 
-from ingest.decode.otlp import body_tables
-from ingest.decode.otlp.attributes import Attributes
-from ingest.decode.otlp.messages import is_message_list, plain_messages, system_message
-from ingest.decode.otlp.status import Outcome
-from ingest.decode.otlp.values import json_text, object_of, parsed_structure
+from ingest.decode.spans import body_tables
+from ingest.decode.spans.attributes import Attributes
+from ingest.decode.spans.messages import is_message_list, plain_messages, system_message
+from ingest.decode.spans.status import Outcome
+from ingest.decode.spans.values import json_text, object_of, parsed_structure
 
 Body = dict[str, Any]
 
@@ -94,11 +94,11 @@ def _llm_request(step: Step, attributes: Attributes, value: Any) -> Body:
 
 def _add_parameters(body: Body, attributes: Attributes) -> None:
     prefix = body_tables.REQUEST_PARAMETERS
-    for key in attributes.values:
-        if key.startswith(prefix) and key not in attributes.used and (value := attributes.peek(key)) is not None:
+    for key in [key for key in attributes.values if key.startswith(prefix) and key not in attributes.used]:
+        if (value := attributes.peek(key)) is not None:
             _add(body, {key.removeprefix(prefix): value}, key, attributes)
     for key in body_tables.PARAMETER_OBJECTS:
-        if parameters := object_of(attributes.peek(key)):
+        if key in attributes.values and (parameters := object_of(attributes.values[key])):
             _add(body, parameters, key, attributes)
 
 
@@ -112,12 +112,10 @@ def _add(body: Body, parameters: Body, key: str, attributes: Attributes) -> None
 
 def _tools(attributes: Attributes) -> list[Any]:
     for name in body_tables.TOOL_LISTS:
-        tools = parsed_structure(attributes.peek(name))
+        tools = parsed_structure(attributes.values[name]) if name in attributes.values else None
         if isinstance(tools, list):
             attributes.used.add(name)
             return tools
-    if not any(key.startswith(body_tables.INDEXED) for key in attributes.values):
-        return []
     prefix, part = body_tables.TOOL_SCHEMAS
     schemas = [group.take(part) for group in attributes.indexed(prefix)]
     if tools := [parsed_structure(schema) for schema in schemas if schema is not None]:

@@ -1,12 +1,16 @@
-"""A span's record becomes a `Span`, with its event unless it is structural. Pure; called once per record."""
+"""The entry point of decoding spans: a record becomes a `Span`, with its event unless it is structural. Pure.
+
+What the door and the join over a trace need of `ingest.decode.spans` is offered here too.
+"""
 
 from base64 import b64decode
-from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import msgspec
 from asyncpg.pgproto.pgproto import UUID as PostgresUUID
 from google.protobuf.message import DecodeError
+from opentelemetry.proto.resource.v1 import resource_pb2
 from opentelemetry.proto.trace.v1 import trace_pb2
 
 from infra.project_settings import ProjectSettings
@@ -14,26 +18,29 @@ from ingest.decode.json_faults import UNREADABLE
 from ingest.decode.labels import fitted, fitted_message
 from ingest.decode.limits import check_envelope, check_text
 from ingest.decode.native import label
-from ingest.decode.otlp import kind_tables, kinds, model_tables, property_tables
-from ingest.decode.otlp.attributes import Attributes
-from ingest.decode.otlp.bodies import Step, request_body, response_body
-from ingest.decode.otlp.body_tables import INPUT, OUTPUT
-from ingest.decode.otlp.field_tables import FIELD_NAMES, HELICONE_SPELLINGS
-from ingest.decode.otlp.fields import (
+from ingest.decode.spans import kind_tables, kinds, model_tables, property_tables
+from ingest.decode.spans.attributes import Attributes
+from ingest.decode.spans.bodies import Step, request_body, response_body
+from ingest.decode.spans.body_tables import INPUT, OUTPUT
+from ingest.decode.spans.field_tables import FIELD_NAMES, HELICONE_SPELLINGS
+from ingest.decode.spans.fields import (
     HELICONE_FIRST_CHARACTERS,
     OwnFields,
     ResourceFields,
+    door_facts,
+    door_fields,
     mapped_values,
     resource_fields,
     span_fields,
 )
-from ingest.decode.otlp.identity import check_span
-from ingest.decode.otlp.properties import helicone_name, read_properties
-from ingest.decode.otlp.sources import SpanEvent, value_of
-from ingest.decode.otlp.spans import Fields, Span
-from ingest.decode.otlp.spill import origin, spilled
-from ingest.decode.otlp.status import Outcome, outcome_of
-from ingest.decode.otlp.usage import (
+from ingest.decode.spans.identity import check_span, span_event_id
+from ingest.decode.spans.paths import derived_path
+from ingest.decode.spans.properties import helicone_name, read_properties
+from ingest.decode.spans.sources import SpanEvent, value_of
+from ingest.decode.spans.span import Fields, Span
+from ingest.decode.spans.spill import origin, spilled
+from ingest.decode.spans.status import Outcome, outcome_of
+from ingest.decode.spans.usage import (
     NO_COUNTS,
     Counts,
     first_token_us,
@@ -42,12 +49,27 @@ from ingest.decode.otlp.usage import (
     read_counts,
     usage_body,
 )
-from ingest.decode.otlp.values import json_text, read_attributes
+from ingest.decode.spans.values import json_text, read_attributes
 from ingest.decode.usage import set_tokens
 from ingest.event import Event, InvalidEvent, Record, from_us, parse_uuid
 
+__all__ = [
+    "SOURCE",
+    "Fields",
+    "ResourceFields",
+    "Span",
+    "check_span",
+    "decode_span",
+    "derived_path",
+    "door_facts",
+    "door_fields",
+    "resource_fields",
+    "span_event_id",
+]
+
 SOURCE = "otlp"
 _SPILL = "otel"
+_CACHED_BYTES_MAX = 4_096
 
 
 class Content(msgspec.Struct, gc=False):
@@ -139,8 +161,8 @@ def _read(record: Record, settings: ProjectSettings) -> _Sent:
     check_span(span, record.received_at_us)
     values = read_attributes(span.attributes)
     helicone = _helicone_names(values)
-    resource = resource_fields(within.resource.attributes)
-    fields, own = span_fields(values, not span.parent_span_id, resource, record.headers, settings)
+    resource = _resource(within.resource)
+    fields, own = span_fields(values, not span.parent_span_id, helicone, resource, record.headers, settings)
     for name, text in zip(FIELD_NAMES[:4], fields, strict=True):
         check_text(name, text)
     mapped = mapped_values(values, resource.attributes, settings) if settings.mappings else {}
@@ -151,6 +173,17 @@ def _read(record: Record, settings: ProjectSettings) -> _Sent:
     events = [SpanEvent(event.name, event.time_unix_nano, read_attributes(event.attributes)) for event in span.events]
     start_us = span.start_time_unix_nano // 1_000
     return _Sent(record, settings, within, span, resource, attributes, helicone, mapped, fields, own, events, start_us)
+
+
+def _resource(resource: resource_pb2.Resource) -> ResourceFields:
+    encoded = resource.SerializeToString()
+    return _cached_resource(encoded) if len(encoded) <= _CACHED_BYTES_MAX else resource_fields(resource.attributes)
+
+
+@lru_cache(maxsize=256)
+def _cached_resource(encoded: bytes) -> ResourceFields:
+    """A process sends the same resource with each of its exports. What is returned is shared and never changed."""
+    return resource_fields(resource_pb2.Resource.FromString(encoded).attributes)
 
 
 def _helicone_names(values: dict[str, Any]) -> dict[str, str]:
@@ -248,7 +281,6 @@ def _set_usage(event: Event, sent: _Sent, counts: Counts) -> None:
 
 def _set_bodies(event: Event, sent: _Sent, models: _Models, outcome: Outcome, counts: Counts) -> None:
     attributes = sent.attributes
-    before = set(attributes.used)
     used_events: set[int] = set()
     usage = usage_body(counts) if counts.found and event.kind == "llm" else None
     step = Step(event.kind, _step_name(event, sent), models.request, models.response, usage, outcome)
@@ -263,20 +295,9 @@ def _set_bodies(event: Event, sent: _Sent, models: _Models, outcome: Outcome, co
         event.flags.append("properties_over_limit")
     if _SPILL in request:
         request = {"input": request}
-    request[_SPILL] = _spill(sent, surplus, used_events)
-    try:
-        event.decoded_request_body, event.decoded_response_body = json_text(request), json_text(response)
-    except RecursionError:
-        # JSON texts are parsed as deep as can be, and there is a little more around them here: keep them as texts.
-        event.flags.append("bodies_not_parsed")
-        attributes.used.intersection_update(before)
-        event.decoded_request_body = json_text({_SPILL: _spill(sent, surplus, ())})
-        event.decoded_response_body = "{}"
-
-
-def _spill(sent: _Sent, surplus: Mapping[str, Any], used_events: set[int] | tuple[()]) -> dict[str, Any]:
-    made = spilled(sent.span, sent.attributes, surplus, sent.events, used_events)
-    return made | origin(sent.resource.attributes, sent.within.scope_spans[0], sent.within)
+    made = spilled(sent.span, attributes, surplus, sent.events, used_events)
+    request[_SPILL] = made | origin(sent.resource.attributes, sent.within.scope_spans[0], sent.within)
+    event.decoded_request_body, event.decoded_response_body = json_text(request), json_text(response)
 
 
 def _step_name(event: Event, sent: _Sent) -> str:

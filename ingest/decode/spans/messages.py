@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from typing import Any
 
-from ingest.decode.otlp.attributes import Attributes
-from ingest.decode.otlp.values import json_text, parsed, parsed_structure
+from ingest.decode.spans.attributes import Attributes
+from ingest.decode.spans.values import json_text, parsed, parsed_structure
 
 Message = dict[str, Any]
 _TEXT, _CALL, _ANSWER, _REASONING = "text", "tool_call", "tool_call_response", "reasoning"

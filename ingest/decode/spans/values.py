@@ -13,6 +13,8 @@ from ingest.event import InvalidEvent
 
 DEPTH_MAX = 100
 """Of lists and maps inside an attribute. Protobuf itself reads no deeper; a message built in memory may be."""
+PARSED_DEPTH_MAX = 200
+"""A JSON text that nests deeper stays text."""
 
 _DIGITS_MAX = 40
 _encoder = msgspec.json.Encoder()
@@ -95,13 +97,26 @@ def _number_in(text: str) -> int | float | None:
 
 
 def parsed(value: Any) -> Any:
-    """What a JSON text says; anything that is no JSON text as it is."""
+    """What a JSON text says; anything that is no JSON text, or nests absurdly deep, as it is."""
     if type(value) is not str or not value or value[0] not in '{["0123456789-tfn \t\r\n':
         return value
     try:
-        return _decoder.decode(value)
+        found = _decoder.decode(value)
     except UNREADABLE:
         return value
+    many = value.count("[") + value.count("{") > PARSED_DEPTH_MAX
+    return value if many and _is_deep(found) else found
+
+
+def _is_deep(value: Any) -> bool:
+    """Whether a value nests so deep that whoever encodes it again, below other calls, could run out of stack."""
+    level = [value]
+    for _ in range(PARSED_DEPTH_MAX):
+        inner = (outer.values() if isinstance(outer, dict) else outer for outer in level)
+        level = [item for items in inner for item in items if isinstance(item, dict | list)]
+        if not level:
+            return False
+    return True
 
 
 def parsed_structure(value: Any) -> Any:

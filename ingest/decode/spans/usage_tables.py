@@ -98,5 +98,14 @@ MLFLOW = Family(
 FAMILIES = (LANGFUSE, GEN_AI, OPENLLMETRY, OPENINFERENCE, MLFLOW)
 """In the order in which they are tried."""
 
-HINTS = ("gen_ai.usage.", "llm.usage.", "llm.token_count.", "decision.token_count.")
-"""What attributes with counts begin with, where they are not JSON."""
+
+def _attributes(family: Family) -> set[str]:
+    """Every attribute that a family reads."""
+    if family.within is not None:
+        return {family.within}
+    sources = {source for sources in family.counts.values() for source in sources if isinstance(source, str)}
+    return sources | {attribute for _, attribute, _ in family.details}
+
+
+FAMILY_OF = {attribute: place for place, family in enumerate(FAMILIES) for attribute in _attributes(family)}
+"""Attribute -> place in `FAMILIES`: most spans have one family, and the others need no look."""

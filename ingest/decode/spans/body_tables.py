@@ -11,10 +11,8 @@ class Side(NamedTuple):
     gen_ai_values: tuple[str, ...]
     openinference_messages: str
     openllmetry_messages: str
-    items: tuple[tuple[str, str], ...]
-    """Row 6: (indexed prefix, the part that is the item; empty: all parts make an object)."""
-    item_text: str | None
-    """Row 6: a single text."""
+    items: tuple[tuple[str, str | None], ...]
+    """Row 6: (indexed prefix, the part that is the item; empty: all parts make an object; None: not indexed)."""
     values: tuple[str, ...]
     """Rows 7 to 10."""
     events: dict[str, str]
@@ -27,8 +25,7 @@ INPUT = Side(
     gen_ai_values=("gen_ai.tool.call.arguments", "gen_ai.retrieval.query.text", "gen_ai.memory.query.text"),
     openinference_messages="llm.input_messages",
     openllmetry_messages="gen_ai.prompt",
-    items=(("llm.prompts", "prompt.text"), ("embedding.embeddings", "embedding.text")),
-    item_text="reranker.query",
+    items=(("llm.prompts", "prompt.text"), ("reranker.query", None), ("embedding.embeddings", "embedding.text")),
     values=("gen_ai.prompt", "input.value", "mlflow.spanInputs", "traceloop.entity.input"),
     events={
         "gen_ai.system.message": "system",
@@ -49,24 +46,11 @@ OUTPUT = Side(
         ("retrieval.documents", ""),
         ("reranker.output_documents", ""),
     ),
-    item_text=None,
     values=("gen_ai.completion", "output.value", "mlflow.spanOutputs", "traceloop.entity.output"),
     events={"gen_ai.choice": "assistant"},
 )
 
 MIME_TYPES = {"input.value": "input.mime_type", "output.value": "output.mime_type"}
-
-INDEXED = tuple(
-    f"{prefix}."
-    for prefix in (
-        *(prefix for side in (INPUT, OUTPUT) for prefix, _ in side.items),
-        *(side.openinference_messages for side in (INPUT, OUTPUT)),
-        *(side.openllmetry_messages for side in (INPUT, OUTPUT)),
-        "llm.tools",
-        "llm.request.functions",
-    )
-)
-"""What indexed attributes begin with."""
 
 SYSTEM_INSTRUCTIONS = "gen_ai.system_instructions"
 DOCUMENT_PARTS = ("id", "score", "content", "metadata")

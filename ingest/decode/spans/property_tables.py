@@ -14,12 +14,8 @@ METADATA = "metadata"
 
 TAGS = ("tag.tags", "langfuse.trace.tags", "langsmith.span.tags")
 
-NAMED = {
-    "gen_ai.agent.name": "gen_ai.agent.name",
-    "gen_ai.agent.id": "gen_ai.agent.id",
-    "gen_ai.tool.call.id": "gen_ai.tool.call.id",
-    "session.previous_id": "session.previous_id",
-}
+NAMED = ("gen_ai.agent.name", "gen_ai.agent.id", "gen_ai.tool.call.id", "session.previous_id")
+"""Properties under their own names."""
 OF_RESOURCE_TOO = (
     ("service.name", ("service.name",)),
     ("environment", ("deployment.environment.name", "langfuse.environment", "deployment.environment")),

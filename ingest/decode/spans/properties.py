@@ -4,10 +4,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from ingest.decode.metadata import read_metadata
-from ingest.decode.otlp import property_tables
-from ingest.decode.otlp.attributes import Attributes
-from ingest.decode.otlp.field_tables import HELICONE_SPELLINGS
-from ingest.decode.otlp.values import object_of, parsed_structure, text_of
+from ingest.decode.spans import property_tables
+from ingest.decode.spans.attributes import Attributes
+from ingest.decode.spans.field_tables import HELICONE_SPELLINGS
+from ingest.decode.spans.values import object_of, parsed_structure, text_of
 from ingest.event import PROPERTIES_MAX, PROPERTY_NAME_BYTES_MAX, PROPERTY_VALUE_BYTES_MAX
 
 _MAPPED = "property:"
@@ -79,14 +79,12 @@ def _property_name(name: str) -> str:
 
 def _add_named(properties: Properties, attributes: Attributes, resource: Mapping[str, Any]) -> None:
     values, used = attributes.values, attributes.used
-    for key, value in values.items():
-        if key in property_tables.NAMED:
-            name = property_tables.NAMED[key]
-        elif key.startswith(property_tables.PREFIXES) and key not in used:
-            name = next(key[len(prefix) :] for prefix in property_tables.PREFIXES if key.startswith(prefix))
-        else:
-            continue
-        if properties.add(name, value):
+    for key in property_tables.NAMED:
+        if key in values and properties.add(key, values[key]):
+            used.add(key)
+    for key in [key for key in values if key.startswith(property_tables.PREFIXES) and key not in used]:
+        name = next(key[len(prefix) :] for prefix in property_tables.PREFIXES if key.startswith(prefix))
+        if properties.add(name, values[key]):
             used.add(key)
     for name, sources in property_tables.OF_RESOURCE_TOO:
         for key in sources:
@@ -95,7 +93,7 @@ def _add_named(properties: Properties, attributes: Attributes, resource: Mapping
                 break
         else:
             any(properties.add(name, resource[key]) for key in sources if key in resource)
-    metadata = object_of(values.get(property_tables.METADATA))
+    metadata = object_of(values[property_tables.METADATA]) if property_tables.METADATA in values else None
     # A list, so that the first that finds no room does not keep out the others.
     if metadata and all([properties.add(name, value) for name, value in metadata.items()]):
         used.add(property_tables.METADATA)
@@ -104,10 +102,9 @@ def _add_named(properties: Properties, attributes: Attributes, resource: Mapping
 
 def _add_tags(properties: Properties, attributes: Attributes) -> None:
     for key in property_tables.TAGS:
-        tags = parsed_structure(attributes.peek(key))
-        if tags is not None:
-            joined = ",".join(map(text_of, tags)) if isinstance(tags, list) else tags
-            if properties.add("tags", joined):
+        if key in attributes.values:
+            tags = parsed_structure(attributes.values[key])
+            if properties.add("tags", ",".join(map(text_of, tags)) if isinstance(tags, list) else tags):
                 attributes.used.add(key)
 
 

@@ -5,8 +5,8 @@ from typing import Any, NamedTuple
 
 from opentelemetry.proto.trace.v1 import trace_pb2
 
-from ingest.decode.otlp.attributes import Attributes
-from ingest.decode.otlp.values import number_of, text_of
+from ingest.decode.spans.attributes import Attributes
+from ingest.decode.spans.values import number_of, text_of
 from ingest.event import is_error_status
 
 _ERROR = trace_pb2.Status.STATUS_CODE_ERROR

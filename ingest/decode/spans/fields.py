@@ -11,11 +11,11 @@ from opentelemetry.proto.common.v1.common_pb2 import KeyValue
 from opentelemetry.proto.trace.v1 import trace_pb2
 
 from infra.project_settings import ProjectSettings
-from ingest.decode.otlp import field_tables
-from ingest.decode.otlp.field_tables import FIELD_NAMES, HEADERS, HELICONE_PLACES, PLACES, SESSION_NAME_OF_ROOT
-from ingest.decode.otlp.identity import span_event_id
-from ingest.decode.otlp.spans import Fields
-from ingest.decode.otlp.values import read_attributes, read_value, text_of
+from ingest.decode.spans import field_tables
+from ingest.decode.spans.field_tables import FIELD_NAMES, HEADERS, HELICONE_PLACES, PLACES, SESSION_NAME_OF_ROOT
+from ingest.decode.spans.identity import span_event_id
+from ingest.decode.spans.span import Fields
+from ingest.decode.spans.values import read_attributes, read_value, text_of
 
 HELICONE_FIRST_CHARACTERS = ("h", "H", "t", "T", "l", "L")
 """What the spellings of a Helicone name begin with."""
@@ -45,7 +45,7 @@ NOTHING_OWN = OwnFields(Fields(), None, {})
 def resource_fields(attributes: Iterable[KeyValue]) -> ResourceFields:
     """The fields that a resource's attributes give to its spans."""
     found = read_attributes(attributes)
-    fields = own_fields(found, is_root=False).fields
+    fields = own_fields(found, is_root=False, helicone=found).fields
     name = next((key for key in found if HELICONE_PLACES.get(key.lower(), (0, 0))[0] == 1), None)
     # Of the columns of the session's name only rows 0 and 1 hold here, and no path.
     return ResourceFields(found, fields._replace(session_name=fields.session_name if name else None, path=None))
@@ -70,7 +70,7 @@ def door_facts(
     else:
         event_id = span_event_id(span.trace_id, span.span_id)
         return event_id, _laid_out({}, Fields(), headers, resource.fields) if headers else resource.fields
-    own = own_fields(wanted, not span.parent_span_id) if wanted else NOTHING_OWN
+    own = own_fields(wanted, not span.parent_span_id, wanted) if wanted else NOTHING_OWN
     mapped = mapped_values(wanted, resource.attributes, settings) if settings.mappings else {}
     return (
         span_event_id(span.trace_id, span.span_id, own.request_id),
@@ -82,35 +82,37 @@ def door_fields(
     span: trace_pb2.Span, resource: ResourceFields, headers: Mapping[str, str], settings: ProjectSettings
 ) -> Fields:
     """The four fields alone. `headers` have lower-cased names and stripped values."""
-    return span_fields(read_attributes(span.attributes), not span.parent_span_id, resource, headers, settings)[0]
+    attributes = read_attributes(span.attributes)
+    return span_fields(attributes, not span.parent_span_id, attributes, resource, headers, settings)[0]
 
 
 def span_fields(
     attributes: dict[str, Any],
     is_root: bool,
+    helicone: Iterable[str],
     resource: ResourceFields,
     headers: Mapping[str, str],
     settings: ProjectSettings,
 ) -> tuple[Fields, OwnFields]:
     """The four fields, first non-empty of mapping, attributes, headers and resource; and what the attributes said."""
     mapped = mapped_values(attributes, resource.attributes, settings) if settings.mappings else {}
-    own = own_fields(attributes, is_root)
+    own = own_fields(attributes, is_root, helicone)
     return _laid_out(mapped, own.fields, headers, resource.fields), own
 
 
-def own_fields(attributes: Mapping[str, Any], is_root: bool) -> OwnFields:
-    """Rows 1 to 9 of a span's own attributes."""
+def own_fields(attributes: Mapping[str, Any], is_root: bool, helicone: Iterable[str]) -> OwnFields:
+    """Rows 1 to 9 of a span's own attributes; `helicone` are those that may be Helicone's names."""
     ranks = [_RANK_MAX] * len(FIELD_NAMES)
     texts: list[str | None] = [None] * len(FIELD_NAMES)
     keys = {}
-    for key, value in attributes.items():
-        place = PLACES.get(key)
-        if place is None and key[:1] in HELICONE_FIRST_CHARACTERS:
-            place = HELICONE_PLACES.get(key.lower())
-        if place is None or place[1] >= ranks[place[0]] or (key in SESSION_NAME_OF_ROOT and not is_root):
+    places = {key: PLACES[key] for key in PLACES.keys() & attributes.keys()}
+    for key in helicone:
+        if place := HELICONE_PLACES.get(key.lower()):
+            places[key] = place
+    for key, (field, rank) in places.items():
+        if rank >= ranks[field] or (key in SESSION_NAME_OF_ROOT and not is_root):
             continue
-        if text := text_of(value):
-            field, rank = place
+        if text := text_of(attributes[key]):
             ranks[field], texts[field], keys[FIELD_NAMES[field]] = rank, text, key
     if not keys:
         return NOTHING_OWN

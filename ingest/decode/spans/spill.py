@@ -5,9 +5,9 @@ from typing import Any
 
 from opentelemetry.proto.trace.v1 import trace_pb2
 
-from ingest.decode.otlp.attributes import Attributes
-from ingest.decode.otlp.sources import SpanEvent
-from ingest.decode.otlp.values import read_attributes
+from ingest.decode.spans.attributes import Attributes
+from ingest.decode.spans.sources import SpanEvent
+from ingest.decode.spans.values import read_attributes
 
 _KINDS = {number: name.removeprefix("SPAN_KIND_").lower() for name, number in trace_pb2.Span.SpanKind.items()}
 

@@ -5,9 +5,9 @@ from typing import Any, NamedTuple
 
 from opentelemetry.proto.trace.v1 import trace_pb2
 
-from ingest.decode.otlp import kind_tables
-from ingest.decode.otlp.paths import derived_path, segment_of
-from ingest.decode.otlp.values import parsed, text_of
+from ingest.decode.spans import kind_tables
+from ingest.decode.spans.paths import derived_path, segment_of
+from ingest.decode.spans.values import parsed, text_of
 
 _CLIENT = trace_pb2.Span.SPAN_KIND_CLIENT
 _INSIDE = (trace_pb2.Span.SPAN_KIND_UNSPECIFIED, trace_pb2.Span.SPAN_KIND_INTERNAL)

@@ -4,9 +4,9 @@ from typing import Any, NamedTuple
 
 from ingest.decode.cost import nanousd
 from ingest.decode.limits import TIME_TO_FIRST_TOKEN_MS_MAX
-from ingest.decode.otlp.attributes import Attributes
-from ingest.decode.otlp.usage_tables import COUNTS, FAMILIES, Family
-from ingest.decode.otlp.values import number_of, object_of, parsed
+from ingest.decode.spans.attributes import Attributes
+from ingest.decode.spans.usage_tables import COUNTS, FAMILIES, FAMILY_OF, Family
+from ingest.decode.spans.values import number_of, object_of, parsed
 from ingest.decode.times import NotATime, iso_us, number_us
 from ingest.decode.usage import Tokens
 from ingest.event import COST_NANOUSD_MAX, TOKENS_MAX
@@ -33,11 +33,15 @@ NO_COUNTS = Counts({}, False, frozenset())
 
 def read_counts(attributes: Attributes) -> Counts:
     """The counts of the first family with an input or output; what it lacks is taken from the next ones."""
+    present = {FAMILY_OF[name] for name in FAMILY_OF.keys() & attributes.values.keys()}
+    if not present:
+        return NO_COUNTS
     found: dict[str, int] = {}
     used: set[str] = set()
     base: Family | None = None
     total: tuple[int, str | None] | None = None
-    for family in FAMILIES:
+    for place in sorted(present):
+        family = FAMILIES[place]
         counts = _counts_of(family, attributes)
         if not counts:
             continue
@@ -137,14 +141,14 @@ def read_cost(attributes: Attributes, flags: list[str]) -> int | None:
 _LANGFUSE_COST, _MLFLOW_COST = "langfuse.observation.cost_details", "mlflow.llm.cost"
 _PARTS = ("llm.cost.prompt", "llm.cost.completion")
 _PLAIN_COSTS = ("gen_ai.usage.cost", "gen_ai.usage.total_cost")
-COSTS = (_LANGFUSE_COST, "llm.cost.total", *_PARTS, _MLFLOW_COST, *_PLAIN_COSTS)
+COSTS = frozenset((_LANGFUSE_COST, "llm.cost.total", *_PARTS, _MLFLOW_COST, *_PLAIN_COSTS))
 """All attributes that can say a cost."""
 
 
 def _costs(attributes: Attributes) -> list[tuple[tuple[str, ...], int | float | None]]:
     """The amounts in USD, in the order in which they are tried, with the attributes that say nothing else."""
     values = attributes.values
-    if not any(name in values for name in COSTS):
+    if COSTS.isdisjoint(values):
         return []
     details = object_of(values.get(_LANGFUSE_COST))
     members = _sum(list(details.values()))
@@ -176,7 +180,9 @@ def first_token_us(attributes: Attributes, start_us: int) -> int | None:
 
 def _langfuse_wait_us(attributes: Attributes, start_us: int) -> int | None:
     name = "langfuse.observation.completion_start_time"
-    text = attributes.peek(name)
+    if name not in attributes.values:
+        return None
+    text = attributes.values[name]
     for _ in range(_QUOTES_MAX):
         text = parsed(text)
     if not isinstance(text, str):

@@ -3,10 +3,10 @@
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from ingest.decode.otlp.attributes import Attributes
-from ingest.decode.otlp.body_tables import DOCUMENT_PARTS, INDEXED, MIME_TYPES, Side
-from ingest.decode.otlp.messages import event_message, openinference_messages, openllmetry_messages
-from ingest.decode.otlp.values import parsed, parsed_structure
+from ingest.decode.spans.attributes import Attributes
+from ingest.decode.spans.body_tables import DOCUMENT_PARTS, MIME_TYPES, Side
+from ingest.decode.spans.messages import event_message, openinference_messages, openllmetry_messages
+from ingest.decode.spans.values import parsed, parsed_structure
 
 
 class SpanEvent(NamedTuple):
@@ -24,7 +24,7 @@ def value_of(side: Side, attributes: Attributes, events: list[SpanEvent], used_e
     """
     if (value := attributes.take(side.langfuse, side.gen_ai_messages, *side.gen_ai_values)) is not None:
         return parsed_structure(value)
-    if any(key.startswith(INDEXED) for key in attributes.values) and (value := _indexed(side, attributes)):
+    if (value := _indexed(side, attributes)) is not None:
         return value
     for name in side.values:
         if (value := attributes.take(name)) is not None:
@@ -39,14 +39,15 @@ def _indexed(side: Side, attributes: Attributes) -> Any:
         return openinference_messages(groups)
     if groups := attributes.indexed(side.openllmetry_messages):
         return openllmetry_messages(groups)
-    if side.item_text and (text := attributes.take(side.item_text)) is not None:
-        return text
-    for prefix, part in side.items:
-        if groups := attributes.indexed(prefix):
-            items = [group.take(part) if part else _document(group) for group in groups]
-            known = [item for item in items if item is not None and item != {}]
-            if known:
-                return known[0] if part and len(known) == 1 else known
+    for name, part in side.items:
+        if part is None:
+            if (text := attributes.take(name)) is not None:
+                return text
+            continue
+        items = [group.take(part) if part else _document(group) for group in attributes.indexed(name)]
+        known = [item for item in items if item is not None and item != {}]
+        if known:
+            return known[0] if part and len(known) == 1 else known
     return None
 
 
