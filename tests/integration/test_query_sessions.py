@@ -11,6 +11,7 @@ import asyncpg
 import httpx
 import pytest
 
+from infra.projects import change_settings
 from ingest.event import Event
 from tests.integration.query_rows import ORIGIN, event, store_events
 from tests.integration.query_service import Keys, make_keys, query_client
@@ -241,6 +242,19 @@ async def test_status_is_derived_when_read(connection: asyncpg.Connection, clien
         page = (await client.get("/v1/sessions", params={"status": status})).json()["data"]
         assert {one["session_id"] for one in page} == {name for name, its in wanted.items() if its == status}
         assert {one["status"] for one in page} == {status}
+
+
+async def test_the_idle_limit_is_the_projects(database: str, connection: asyncpg.Connection, keys: Keys) -> None:
+    ten_minutes_ago = await connection.fetchval("SELECT now() - interval '10 minutes'")
+    await store_events(connection, [event(1, session_id="s", received_at=ten_minutes_ago)])
+    for idle_limit_seconds, status in ((300, "completed"), (900, "active")):
+        await change_settings(connection, 1, {"idle_limit_seconds": idle_limit_seconds})
+        # A client of a service that starts now: a running one uses the new settings within seconds.
+        async with query_client(database, keys.reader) as client:
+            assert [one["status"] for one in await listed(client)] == [status]
+            assert (await client.get("/v1/sessions/s")).json()["data"]["status"] == status
+            page = (await client.get("/v1/sessions", params={"status": status})).json()["data"]
+            assert [one["session_id"] for one in page] == ["s"]
 
 
 async def test_one_session_with_its_tree(connection: asyncpg.Connection, client: httpx.AsyncClient) -> None:
