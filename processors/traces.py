@@ -177,10 +177,8 @@ def _note(link: Link, found: Found) -> None:
 
 def _give_up_usage(outer: Link, inner: Link, distance: int) -> bool:
     """Let the deepest nested span count for the outer one, among equals the first in the log; whether that is new."""
-    if outer.usage_counted_by is not None and (outer.counted_by_distance, -outer.counted_by_offset) >= (
-        distance,
-        -inner.offset,
-    ):
+    rank, held = (distance, -inner.offset), (outer.counted_by_distance, -outer.counted_by_offset)
+    if outer.usage_counted_by is not None and held >= rank:
         return False
     outer.usage_counted_by = inner.span_id
     outer.counted_by_distance, outer.counted_by_offset = distance, inner.offset

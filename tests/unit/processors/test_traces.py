@@ -101,7 +101,7 @@ class Memory:
                 del self.links[key]
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=300, deadline=None)
 @given(st.randoms(use_true_random=False))
 def test_any_batching_gives_what_the_whole_trace_gives(rng: Random) -> None:
     log = random_log(rng)
@@ -175,6 +175,26 @@ def test_only_the_innermost_usage_counts_whichever_comes_first() -> None:
         got = outcome(*log)
         assert (got[0].usage_counted_by, got[1].usage_counted_by) == (f"{2:016x}", None)
     assert outcome((0, outer, 0), (1, inner, 101))[0].usage_counted_by is None
+
+
+def test_usage_waits_for_the_chain_even_when_nothing_else_is_missing() -> None:
+    inner = Shape(1, "llm", session="s-1", name="Trip", user="u-1", path="/mine", has_usage=True)
+    got = outcome((0, Shape(None, "llm", has_usage=True), 0), (2, inner, 0), (1, Shape(0, None), 5))
+    assert got[0].usage_counted_by == f"{3:016x}"
+
+
+def test_usage_is_not_taken_off_once_the_outer_spans_window_has_closed() -> None:
+    outer, inner = Shape(None, "llm", has_usage=True, window_seconds=10), Shape(1, "llm", has_usage=True)
+    for seconds, counted_by in ((10, f"{3:016x}"), (11, None)):
+        got = outcome((0, outer, 0), (2, inner, 0), (1, Shape(0, None), seconds))
+        assert got[0].usage_counted_by == counted_by
+
+
+def test_the_deepest_span_counts_and_of_several_the_first_in_the_log() -> None:
+    usage = [Shape(parent, "llm", has_usage=True) for parent in (None, 0, 1, 1)]
+    for order in ((0, 1, 3, 2), (3, 2, 1, 0), (3, 1, 0, 2)):
+        got = outcome(*((number, usage[number], 0) for number in order))
+        assert [got[number].usage_counted_by for number in range(4)] == [f"{4:016x}", f"{4:016x}", None, None]
 
 
 def test_a_circle_of_parents_ends_without_a_session() -> None:
