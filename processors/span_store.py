@@ -31,19 +31,10 @@ from processors.store import (
     write_events,
     write_folds,
 )
-from processors.traces import CHAIN_SPANS_MAX, REMEMBERED, Found, Key, Link, decided, join
+from processors.trace_rows import forget, insert_links, load_due, load_known, update_links
+from processors.traces import Found, Key, Link, decided, join
 
 log = structlog.get_logger()
-
-DUE_SPANS_MAX = 2_000
-"""Windows that one transaction closes in a partition. Later ones close in the next; it changes nothing for them."""
-FORGOTTEN_SPANS_MIN, FORGOTTEN_SPANS_PER_SPAN = 100, 2
-"""How many old spans a batch forgets in a partition: more than it adds, so that the table does not grow for ever."""
-
-
-LINK_COLUMNS = Link.__struct_fields__
-CHANGING_COLUMNS = LINK_COLUMNS[LINK_COLUMNS.index("is_open") :]
-"""What `update_links.sql` sets, after the key."""
 
 
 class Joining(msgspec.Struct, gc=False):
@@ -108,7 +99,7 @@ class SpanStore(Store):
         self, connection: Connection, slices: Sequence[Slice], log_times: dict[int, datetime | None], *, apart: bool
     ) -> tuple[Stored, list[DeadLetter]]:
         parts = sorted(slices, key=lambda part: part.partition)
-        known = await load_known(connection, [received.span for part in parts for received in part.spans])
+        known = await load_known(connection, [received for part in parts for received in part.spans])
         first, copies = first_copies(parts, known)
         fresh, stored = await new_events(connection, [item for received in first if (item := received.item)])
         stored.duplicates += copies.duplicates
@@ -169,35 +160,6 @@ def append_times(
             at[part.partition, received.place.offset] = now
         read_to[part.partition] = part.as_of if now is None else max(now, part.as_of)
     return read_to, at
-
-
-async def load_known(connection: Connection, spans: Sequence[Any]) -> dict[Key, Link]:
-    """What is remembered of these spans, of those that wait for one of them, and of the ancestors of both."""
-    rows = await connection.fetch(
-        load_sql("processors", "load_links"),
-        [span.project_id for span in spans],
-        [span.trace_id for span in spans],
-        [span.span_id for span in spans],
-        [span.parent_span_id for span in spans],
-        CHAIN_SPANS_MAX,
-    )
-    links = (as_link(row) for row in rows)
-    return {link.key: link for link in links}
-
-
-async def load_due(connection: Connection, read_to: dict[int, datetime]) -> list[Link]:
-    """Spans whose windows have closed and that wait still."""
-    partitions = sorted(read_to)
-    moments = [read_to[partition] for partition in partitions]
-    rows = await connection.fetch(load_sql("processors", "load_due_links"), partitions, moments, DUE_SPANS_MAX)
-    return [as_link(row) for row in rows]
-
-
-def as_link(row: asyncpg.Record) -> Link:
-    """A row of `trace_spans`."""
-    values = dict(row)
-    values["trace_id"] = values["trace_id"].hex
-    return Link(**values)
 
 
 def settle_new(changes: Iterable[Change], found: dict[Key, Found]) -> None:
@@ -261,8 +223,7 @@ async def write_changes(connection: Connection, changes: list[Change]) -> None:
     if after:
         await connection.execute(load_sql("processors", "update_joined_events"), *joined_columns(after))
         await write_folds(connection, fold([joining for _, joining in after], before))
-    rows = [msgspec.structs.astuple(change.link) for change in changes if change.received is not None]
-    await connection.copy_records_to_table("trace_spans", records=rows, columns=LINK_COLUMNS)
+    await insert_links(connection, [change.link for change in changes if change.received is not None])
     await update_links(connection, [change.link for change in changes if change.received is None])
 
 
@@ -283,20 +244,3 @@ def joined_columns(joined: Iterable[tuple[Link, Joining]]) -> list[list[Any]]:
         for column, value in zip(columns, row, strict=True):
             column.append(value)
     return columns
-
-
-async def update_links(connection: Connection, links: Sequence[Link]) -> None:
-    """Note how spans that are remembered are now."""
-    if links:
-        rows = [(*link.key, *(getattr(link, name) for name in CHANGING_COLUMNS)) for link in links]
-        await connection.execute(load_sql("processors", "update_links"), *zip(*rows, strict=True))
-
-
-async def forget(connection: Connection, parts: Sequence[Slice], read_to: dict[int, datetime]) -> None:
-    """Forget spans that can be no ancestor any more, in steps that keep up with what arrives."""
-    await connection.execute(
-        load_sql("processors", "forget_links"),
-        [part.partition for part in parts],
-        [read_to[part.partition] - REMEMBERED for part in parts],
-        [FORGOTTEN_SPANS_MIN + FORGOTTEN_SPANS_PER_SPAN * len(part.spans) for part in parts],
-    )
