@@ -31,7 +31,17 @@ from processors.store import (
     write_events,
     write_folds,
 )
-from processors.trace_rows import forget, insert_links, load_due, load_known, update_links
+from processors.trace_rows import (
+    WAITING_SPANS_MAX,
+    forget,
+    insert_links,
+    key_of,
+    load_awaited,
+    load_due,
+    load_known,
+    note_waiting,
+    update_links,
+)
 from processors.traces import Found, Key, Link, decided, join
 
 log = structlog.get_logger()
@@ -85,9 +95,9 @@ class SpanStore(Store):
                     load_sql("processors", "hold_partition"), GENERATION, topic, partition, offset
                 )
                 if held:
-                    due = await load_due(connection, {partition: read_to})
-                    found = join({}, [], [], due)
-                    await write(connection, await changes_of(connection, due, found), apart=apart)
+                    awaited = await load_awaited(connection, [partition])
+                    known, waiting = await load_known(connection, [], awaited)
+                    await join_and_write(connection, {}, known, waiting, awaited, {partition: read_to}, apart=apart)
 
         try:
             async with self._pool.acquire() as connection:
@@ -99,7 +109,9 @@ class SpanStore(Store):
         self, connection: Connection, slices: Sequence[Slice], log_times: dict[int, datetime | None], *, apart: bool
     ) -> tuple[Stored, list[DeadLetter]]:
         parts = sorted(slices, key=lambda part: part.partition)
-        known = await load_known(connection, [received for part in parts for received in part.spans])
+        batch = [received for part in parts for received in part.spans]
+        awaited = await load_awaited(connection, [part.partition for part in parts])
+        known, waiting = await load_known(connection, batch, awaited)
         first, copies = first_copies(parts, known)
         fresh, stored = await new_events(connection, [item for received in first if (item := received.item)])
         stored.duplicates += copies.duplicates
@@ -112,19 +124,40 @@ class SpanStore(Store):
             item = items.get((received.place.partition, received.place.offset))
             link = make_link(received, arrived[received.place.partition, received.place.offset], item)
             links[link.key] = Change(link, received, item)
-        waiting = [link for link in known.values() if (link.project_id, link.trace_id, link.waits_for) in links]
-        due = [known.get(link.key, link) for link in await load_due(connection, read_to)]
-        due += [change.link for change in links.values() if change.link.closes_at < read_to[change.link.partition]]
-        found = join(known, [change.link for change in links.values()], waiting, due)
-
-        settle_new(links.values(), found)
-        joined = [link for link in [*known.values(), *due] if link.key in found and link.key not in links]
-        changes = [*links.values(), *await changes_of(connection, joined, found)]
-        refused = await write(connection, changes, apart=apart)
+        refused = await join_and_write(connection, links, known, waiting, awaited, read_to, apart=apart)
         new = {item.place for item in fresh}
         stored.new -= sum(letter.place in new for letter in refused)
         await forget(connection, parts, read_to)
         return stored, refused
+
+
+async def join_and_write(
+    connection: Connection,
+    new: dict[Key, Change],
+    known: dict[Key, Link],
+    waiting: list[Link],
+    awaited: list[Key],
+    read_to: dict[int, datetime],
+    *,
+    apart: bool,
+) -> list[DeadLetter]:
+    """Join new spans and those that waited, close windows up to `read_to`, write all of it; what was refused.
+
+    Spans that have waited for one that came are not closed before they are joined with it, which may be a later time.
+    """
+    woken = {*new, *awaited}
+    left = [link for link in await load_due(connection, read_to) if (*link.key[:2], link.waits_for) not in woken]
+    due = [known.get(link.key, link) for link in left]
+    seen = [*waiting, *(change.link for change in new.values())]
+    due += [link for link in seen if link.closes_at < read_to.get(link.partition, link.closes_at)]
+    found = join(known, [change.link for change in new.values()], waiting, due)
+    settle_new(new.values(), found)
+    joined = [link for link in [*known.values(), *due] if link.key in found and link.key not in new]
+    changes = [*new.values(), *await changes_of(connection, joined, found)]
+    refused = await write(connection, changes, apart=apart)
+    if awaited or len(waiting) >= WAITING_SPANS_MAX:
+        await note_waiting(connection, woken)
+    return refused
 
 
 def first_copies(parts: Iterable[Slice], known: dict[Key, Link]) -> tuple[list[Received], Stored]:
@@ -140,11 +173,6 @@ def first_copies(parts: Iterable[Slice], known: dict[Key, Link]) -> tuple[list[R
                 counts.duplicates += 1
                 counts.conflicts += earlier != received.content_hash
     return list(first.values()), counts
-
-
-def key_of(received: Received) -> Key:
-    """The span's place among all spans."""
-    return received.span.project_id, received.span.trace_id, received.span.span_id
 
 
 def append_times(

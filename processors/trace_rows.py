@@ -11,6 +11,9 @@ from processors.batch import Received, Slice
 from processors.store import Connection
 from processors.traces import CHAIN_SPANS_MAX, REMEMBERED, Key, Link
 
+WAITING_SPANS_MAX = 5_000
+"""How many spans that waited one transaction joins: a single trace may have hundreds of thousands. Their order is no
+matter, nor is when they are joined, because whether an ancestor counts is in its `log_time`."""
 DUE_SPANS_MAX = 2_000
 """Windows that one transaction closes in a partition. Later ones close in the next; it changes nothing for them."""
 FORGOTTEN_SPANS_MIN, FORGOTTEN_SPANS_PER_SPAN = 100, 2
@@ -22,19 +25,36 @@ CHANGING_COLUMNS = LINK_COLUMNS[LINK_COLUMNS.index("is_open") :]
 """What `update_links.sql` sets, after the key."""
 
 
-async def load_known(connection: Connection, batch: Sequence[Received]) -> dict[Key, Link]:
-    """What is remembered of a batch's spans, of those that wait for one of them, and of the ancestors of both."""
-    spans = [received.span for received in batch]
-    rows = await connection.fetch(
-        load_sql("processors", "load_links"),
-        [span.project_id for span in spans],
-        [span.trace_id for span in spans],
-        [span.span_id for span in spans],
-        [span.parent_span_id for span in spans],
-        CHAIN_SPANS_MAX,
-    )
-    links = (as_link(row) for row in rows)
-    return {link.key: link for link in links}
+async def load_known(
+    connection: Connection, batch: Iterable[Received], awaited: Iterable[Key]
+) -> tuple[dict[Key, Link], list[Link]]:
+    """What is remembered of a batch's spans and of those that wait for one of them or the `awaited`, with ancestors.
+
+    The second are also by themselves; when they are WAITING_SPANS_MAX, more may be waiting.
+    """
+    spans = [(*key_of(received), received.span.parent_span_id) for received in batch]
+    spans += [(*key, None) for key in awaited]
+    columns = list(zip(*spans, strict=True)) or [(), (), (), ()]
+    rows = await connection.fetch(load_sql("processors", "load_links"), *columns, CHAIN_SPANS_MAX, WAITING_SPANS_MAX)
+    known = {link.key: link for row in rows if (link := as_link(row))}
+    waiting = [known[row["project_id"], row["trace_id"].hex, row["span_id"]] for row in rows if row["is_waiting"]]
+    return known, waiting
+
+
+def key_of(received: Received) -> Key:
+    """The span's place among all spans."""
+    return received.span.project_id, received.span.trace_id, received.span.span_id
+
+
+async def load_awaited(connection: Connection, partitions: Sequence[int]) -> list[Key]:
+    """Spans that have come, but not all that waited for them are joined yet."""
+    rows = await connection.fetch(load_sql("processors", "load_awaited"), partitions)
+    return [(row["project_id"], row["trace_id"].hex, row["span_id"]) for row in rows]
+
+
+async def note_waiting(connection: Connection, keys: Iterable[Key]) -> None:
+    """Note which of these spans are waited for still, though they have come."""
+    await connection.execute(load_sql("processors", "note_waiting"), *zip(*keys, strict=True))
 
 
 async def load_due(connection: Connection, read_to: dict[int, datetime]) -> list[Link]:
@@ -47,7 +67,7 @@ async def load_due(connection: Connection, read_to: dict[int, datetime]) -> list
 
 def as_link(row: asyncpg.Record) -> Link:
     """A row of `trace_spans`."""
-    values = dict(row)
+    values = {name: row[name] for name in LINK_COLUMNS}
     values["trace_id"] = values["trace_id"].hex
     return Link(**values)
 

@@ -91,7 +91,7 @@ class Found(msgspec.Struct, gc=False):
     user_id: str | None = None
     path: str | None = None
     waits_for: str | None = None
-    """The ancestor at which the chain breaks off."""
+    """The ancestor that is missing. None: the root was reached, or will never be."""
     outers: list[tuple[Link, int]] = []
     """Ancestors whose usage this span's stands in for, and how many levels above it they are."""
 
@@ -138,8 +138,10 @@ def follow(link: Link, known: Mapping[Key, Link]) -> Found:
             break
         seen.add(child.parent_span_id)
         parent = known.get((link.project_id, link.trace_id, child.parent_span_id))
-        if parent is None or not _counts(parent, link):
+        if parent is None:
             found.waits_for = child.parent_span_id
+            return found
+        if not _counts(parent, link):
             return found
         complete_at, child = max(complete_at, parent.log_time), parent
         found.session_id = found.session_id or parent.session_id

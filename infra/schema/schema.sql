@@ -281,6 +281,8 @@ CREATE TABLE trace_spans (
     usage_counted_by text,
     counted_by_distance integer NOT NULL,
     counted_by_offset bigint NOT NULL,
+    -- More spans waited for it when it came than one transaction joins; the next ones go on.
+    has_waiting boolean NOT NULL DEFAULT false,
     CONSTRAINT trace_spans_pk PRIMARY KEY (project_id, trace_id, span_id),
     CONSTRAINT only_open_spans_wait CHECK (is_open = (waits_for IS NOT NULL))
 ) WITH (fillfactor = 80);
@@ -293,6 +295,9 @@ CREATE INDEX trace_spans_by_closing ON trace_spans (partition, closes_at) WHERE 
 
 -- Who can be forgotten.
 CREATE INDEX trace_spans_by_window ON trace_spans (partition, closes_at);
+
+-- Whose waiting spans are not all joined yet.
+CREATE INDEX trace_spans_with_waiting ON trace_spans (partition) WHERE has_waiting;
 
 -- Create and attach the partitions of one day of `records` and `requests`; nothing when they exist. ATTACH takes a lock
 -- that lets readers and writers of the other days go on, which CREATE ... PARTITION OF does not.

@@ -1,4 +1,5 @@
--- The spans of partitions whose windows have closed and that wait still, the first to close first.
+-- The spans of partitions whose windows have closed and that wait still, the first to close first. Not those for whom the
+-- awaited span has come and that are only not joined with it yet.
 -- Parameters: partitions, the broker times read up to (parallel arrays), rows of a partition at most.
 -- Index: trace_spans_by_closing.
 SELECT
@@ -15,6 +16,10 @@ CROSS JOIN LATERAL (
         s.has_name, s.has_user, s.has_path, s.usage_counted_by, s.counted_by_distance, s.counted_by_offset
     FROM trace_spans AS s
     WHERE s.partition = k.partition AND s.is_open AND s.closes_at < k.read_to
+        AND NOT EXISTS (
+            SELECT FROM trace_spans AS a
+            WHERE a.project_id = s.project_id AND a.trace_id = s.trace_id AND a.span_id = s.waits_for AND a.has_waiting
+        )
     ORDER BY s.closes_at
     LIMIT $3
 ) AS t

@@ -33,6 +33,7 @@ CREATE TABLE trace_spans (
     usage_counted_by text,
     counted_by_distance integer NOT NULL,
     counted_by_offset bigint NOT NULL,
+    has_waiting boolean NOT NULL DEFAULT false,
     CONSTRAINT trace_spans_pk PRIMARY KEY (project_id, trace_id, span_id),
     CONSTRAINT only_open_spans_wait CHECK (is_open = (waits_for IS NOT NULL))
 ) WITH (fillfactor = 80);
@@ -42,3 +43,5 @@ CREATE INDEX trace_spans_by_missing_ancestor ON trace_spans (project_id, trace_i
 CREATE INDEX trace_spans_by_closing ON trace_spans (partition, closes_at) WHERE is_open;
 
 CREATE INDEX trace_spans_by_window ON trace_spans (partition, closes_at);
+
+CREATE INDEX trace_spans_with_waiting ON trace_spans (partition) WHERE has_waiting;
