@@ -267,6 +267,14 @@ async def test_what_the_database_refuses_is_set_apart_and_the_rest_joins(
     await assert_rollups_exact(database)
 
 
+async def test_a_span_that_cannot_be_remembered_holds_nobody_up(store: SpanStore, pool: asyncpg.Pool) -> None:
+    log = log_of((0, ROOT, 0), (1, Shape(0, None, session="nul\0"), 0), (2, CHILD, 0))
+    stored = await store.commit([span_slice(log)])
+    assert (stored.new, stored.dead_letters) == (2, 1)
+    assert await pool.fetchval("SELECT count(*) FROM trace_spans") == 2
+    assert await store.next_offsets(TOPIC, [0]) == {0: 3}
+
+
 async def test_old_spans_are_forgotten_unless_one_of_their_trace_waits(store: SpanStore, pool: asyncpg.Pool) -> None:
     later = REMEMBERED + timedelta(seconds=101)
     root, waiting = log_of((0, ROOT, 0), (2, replace(CHILD, parent=1, window_seconds=7 * 24 * 3600), 0))
