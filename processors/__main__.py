@@ -28,13 +28,13 @@ def run(
         typer.echo(settings.model_dump_json(indent=2))
         return
     # Faust takes a second to import; the commands below do without it.
-    from processors.app import make_worker
+    from processors.app import make_worker, streams
 
     configure_logging("processors")
     local, kafka = LocalSettings(), KafkaSettings()
     worker = make_worker(
         kafka.servers(local),
-        kafka.events_topic,
+        streams(kafka, settings),
         PostgresSettings().address(local),
         settings,
         data_folder=local.home / "faust" / settings.instance,
@@ -45,12 +45,13 @@ def run(
 @command.command("accept-gap")
 def accept_gap_command() -> None:
     """Let stopped partitions go on from the beginning of what the log still holds."""
-    for partition, (stored, now) in sorted(asyncio.run(_accept_gap()).items()):
-        typer.echo(f"partition {partition}: from {stored} to {now}")
+    for topic, moved in asyncio.run(_accept_gap()).items():
+        for partition, (stored, now) in sorted(moved.items()):
+            typer.echo(f"{topic} partition {partition}: from {stored} to {now}")
     typer.echo("Every other partition is fine. Restart the workers: `make scale-processors N=…` or `make down up`.")
 
 
-async def _accept_gap() -> dict[int, tuple[int, int]]:
+async def _accept_gap() -> dict[str, dict[int, tuple[int, int]]]:
     from processors.app import read_cluster_id
     from processors.store import Store
 
@@ -62,7 +63,9 @@ async def _accept_gap() -> dict[int, tuple[int, int]]:
     consumer = make_consumer(servers, group_id=None, instance_id=None)
     try:
         await consumer.start()
-        return await accept_gap(consumer, Store(pool), kafka.events_topic, await read_cluster_id(servers))
+        cluster_id = await read_cluster_id(servers)
+        topics = (kafka.events_topic, kafka.spans_topic)
+        return {topic: await accept_gap(consumer, Store(pool), topic, cluster_id) for topic in topics}
     finally:
         await consumer.stop()
         await pool.close()

@@ -5,9 +5,12 @@ Faust's app, because a Faust agent costs twenty times as much per event (docs/de
 """
 
 import gc
+from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
+from dataclasses import dataclass
 from pathlib import Path
 
+import asyncpg
 import faust
 import structlog
 from aiokafka.admin import AIOKafkaAdminClient
@@ -17,9 +20,14 @@ from mode import Service
 
 from infra.kafka import CONSUMER_SESSION_TIMEOUT_MS, REQUEST_TIMEOUT_MS, make_consumer
 from infra.postgres import make_pool
+from infra.projects import SettingsBook
+from infra.settings import KafkaSettings
+from processors.batch import EventReader, Reader
 from processors.consume import Consume
 from processors.errors import TROUBLE
 from processors.settings import ProcessorSettings
+from processors.span_store import SpanStore
+from processors.spans import SpanReader
 from processors.store import Store
 
 log = structlog.get_logger()
@@ -31,13 +39,34 @@ STATEMENT_TIMEOUT_MS = 25_000
 """Below the transaction's own 30 s, so that the statement is what the log names."""
 
 
+@dataclass(frozen=True)
+class Stream:
+    """A topic that the worker consumes, in a group of its own, and how its records are read and stored."""
+
+    topic: str
+    group_id: str
+    open: Callable[[asyncpg.Pool], tuple[Store, Reader]]
+
+
+def streams(kafka: KafkaSettings, settings: ProcessorSettings) -> list[Stream]:
+    """Everything that a worker consumes."""
+    return [
+        Stream(kafka.events_topic, settings.group_id, lambda pool: (Store(pool), EventReader())),
+        Stream(
+            kafka.spans_topic,
+            f"{settings.group_id}-spans",
+            lambda pool: (SpanStore(pool), SpanReader(SettingsBook(pool))),
+        ),
+    ]
+
+
 class HotPath(Service):
     """The consume loop as a service. It waits for Kafka and Postgres as long as they take to come."""
 
-    def __init__(self, servers: str, topic: str, dsn: str, settings: ProcessorSettings) -> None:
+    def __init__(self, servers: str, stream: Stream, dsn: str, settings: ProcessorSettings) -> None:
         super().__init__()
         self._servers = servers
-        self._topic = topic
+        self._stream = stream
         self._dsn = dsn
         self._settings = settings
         self._consume: Consume | None = None
@@ -52,7 +81,7 @@ class HotPath(Service):
                     log.warning("connect_waits", fault=f"{type(fault).__name__}: {fault}")
                     await self.sleep(CONNECT_RETRY_SECONDS)
                     continue
-                log.info("consuming", topic=self._topic, instance=self._settings.instance)
+                log.info("consuming", topic=self._stream.topic, instance=self._settings.instance)
                 await self._consume.run()
 
     async def on_stop(self) -> None:
@@ -73,14 +102,16 @@ class HotPath(Service):
         stack.push_async_callback(pool.close)
         cluster_id = await read_cluster_id(self._servers)
         consumer = make_consumer(
-            self._servers, group_id=self._settings.group_id, instance_id=f"hot-{self._settings.instance}"
+            self._servers, group_id=self._stream.group_id, instance_id=f"hot-{self._settings.instance}"
         )
         stack.push_async_callback(consumer.stop)
         await consumer.start()
+        store, reader = self._stream.open(pool)
         return Consume(
             consumer,
-            Store(pool),
-            self._topic,
+            store,
+            reader,
+            self._stream.topic,
             cluster_id=cluster_id,
             batch_bytes_max=self._settings.batch_bytes_max,
         )
@@ -100,8 +131,10 @@ async def read_cluster_id(servers: str) -> str:
         await admin.close()
 
 
-def make_worker(servers: str, topic: str, dsn: str, settings: ProcessorSettings, *, data_folder: Path) -> Worker:
-    """The Faust worker: its app for the leader and timers, and beside it the hot path.
+def make_worker(
+    servers: str, consumed: Sequence[Stream], dsn: str, settings: ProcessorSettings, *, data_folder: Path
+) -> Worker:
+    """The Faust worker: its app for the leader and timers, and beside it a hot path for each stream.
 
     Faust keeps a group of its own, `<group>-leader`; with static membership a restart rejoins at once.
     """
@@ -122,6 +155,5 @@ def make_worker(servers: str, topic: str, dsn: str, settings: ProcessorSettings,
         web_enabled=False,
         autodiscover=False,
     )
-    return Worker(
-        app, HotPath(servers, topic, dsn, settings), override_logging=False, redirect_stdouts=False, quiet=True
-    )
+    hot_paths = [HotPath(servers, stream, dsn, settings) for stream in consumed]
+    return Worker(app, *hot_paths, override_logging=False, redirect_stdouts=False, quiet=True)

@@ -1,14 +1,17 @@
 """What one transaction stores: decoded events and dead letters, partition by partition. Pure."""
 
-from datetime import date, datetime
+from collections.abc import Iterable
+from datetime import date, datetime, timedelta
+from typing import Protocol
 from uuid import UUID
 
 import msgspec
 import xxhash
 from asyncpg.pgproto.pgproto import UUID as PostgresUUID
 
+from ingest.decode.otlp import Span
 from ingest.decode.record import decode
-from ingest.event import NO_BODY, Event, InvalidEvent, decode_record, encode_record, from_us, start_day
+from ingest.event import NO_BODY, Event, InvalidEvent, Record, decode_record, encode_record, from_us, start_day
 
 LONGEST_DETAIL_CHARACTERS = 500
 """Of a dead letter's explanation; the record itself is kept whole beside it."""
@@ -35,6 +38,25 @@ class Decoded(msgspec.Struct, gc=False):
     request_body: str | None
     response_body: str | None
     content_hash: UUID
+    is_path_provisional: bool = False
+    """Path roll-ups do not take it yet: a span's path may still change (otlp.md section 7)."""
+
+
+class Received(msgspec.Struct, gc=False):
+    """A record that became a span."""
+
+    place: Place
+    key: bytes | None
+    value: bytes
+    span: Span
+    log_time: datetime
+    """The broker's append time, which steps back when the broker's clock does."""
+    window: timedelta
+    """Its project's join window when it was received."""
+    trace_as_session: bool
+    content_hash: UUID
+    item: Decoded | None
+    """None: structural."""
 
 
 class DeadLetter(msgspec.Struct, gc=False):
@@ -61,9 +83,36 @@ class Slice(msgspec.Struct):
     end_offset: int
     """The partition's end as the consumer last saw it."""
     as_of: datetime
-    """Broker time of the last record."""
+    """Greatest broker time of its records."""
     events: list[Decoded] = []
+    spans: list[Received] = []
+    """On the topic of spans: all of them in order, of which `events` are those that are events."""
     dead_letters: list[DeadLetter] = []
+
+
+class Reader(Protocol):
+    """What the loop needs to know of a topic's records."""
+
+    async def prepare(self, values: Iterable[bytes | None]) -> None:
+        """Get what decoding these records needs.
+
+        Raises:
+            StoreAway: the database is in trouble; try again.
+        """
+
+    def take(self, target: Slice, place: Place, key: bytes | None, value: bytes | None, timestamp_ms: int) -> None:
+        """Decode one record into `target`, as an event or a dead letter; `timestamp_ms` is the broker's time."""
+
+
+class EventReader:
+    """Reads the topic of events, whose records say everything themselves."""
+
+    async def prepare(self, values: Iterable[bytes | None]) -> None:
+        """Nothing to get."""
+
+    def take(self, target: Slice, place: Place, key: bytes | None, value: bytes | None, timestamp_ms: int) -> None:
+        """Decode one record into `target`; nothing is raised."""
+        take(target, place, key, value)
 
 
 def take(target: Slice, place: Place, key: bytes | None, value: bytes | None) -> None:
@@ -74,14 +123,30 @@ def take(target: Slice, place: Place, key: bytes | None, value: bytes | None) ->
             raise InvalidEvent("The record has no value", code="no_value")
         target.events.append(_decode(place, key, value))
     except InvalidEvent as fault:
-        detail = fault.text[:LONGEST_DETAIL_CHARACTERS]
-        target.dead_letters.append(DeadLetter(place, key, value, "decode", fault.code, detail))
+        target.dead_letters.append(dead_letter(place, key, value, fault))
+
+
+def dead_letter(place: Place, key: bytes | None, value: bytes | None, fault: InvalidEvent) -> DeadLetter:
+    """What becomes of a record that cannot be decoded."""
+    return DeadLetter(place, key, value, "decode", fault.code, fault.text[:LONGEST_DETAIL_CHARACTERS])
 
 
 def _decode(place: Place, key: bytes | None, value: bytes) -> Decoded:
     record = decode_record(value)
     try:
         event = decode(record)
+    except UnicodeDecodeError as fault:
+        raise InvalidEvent(f"Not UTF-8: {fault}", code="not_utf8") from fault
+    return decoded(place, key, value, record, event)
+
+
+def decoded(place: Place, key: bytes | None, value: bytes, record: Record, event: Event) -> Decoded:
+    """A record and the event that it became.
+
+    Raises:
+        InvalidEvent: the record is not UTF-8.
+    """
+    try:
         request_body, response_body = _text(record.request), _text(record.response)
         envelope = encode_record(msgspec.structs.replace(record, request=NO_BODY, response=NO_BODY)).decode()
     except UnicodeDecodeError as fault:
@@ -95,7 +160,7 @@ def _decode(place: Place, key: bytes | None, value: bytes) -> Decoded:
         envelope=envelope,
         request_body=request_body,
         response_body=response_body,
-        content_hash=_content_hash(value),
+        content_hash=content_hash(value),
     )
 
 
@@ -105,6 +170,6 @@ def _text(body: msgspec.Raw) -> str | None:
     return str(raw, "utf-8") if raw.nbytes else None
 
 
-def _content_hash(value: bytes) -> UUID:
+def content_hash(value: bytes) -> UUID:
     """Hash of what the client sent, which follows the door's own fields: it differs when the content differs."""
     return PostgresUUID(xxhash.xxh3_128_digest(value[max(value.find(b',"content":'), 0) :]))

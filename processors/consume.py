@@ -15,7 +15,7 @@ from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, ConsumerRecord
 from aiokafka.errors import KafkaError, OffsetOutOfRangeError
 
 from ingest.event import from_us
-from processors.batch import Place, Slice, take
+from processors.batch import Place, Reader, Slice
 from processors.errors import Fenced, ForeignOffsets, StoreAway
 from processors.store import Store, Stored
 
@@ -56,11 +56,20 @@ class Consume(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has 
     """The loop over one topic. `run` returns after `stop`; it survives outages of Kafka and Postgres."""
 
     def __init__(
-        self, consumer: AIOKafkaConsumer, store: Store, topic: str, *, cluster_id: str, batch_bytes_max: int
+        self,
+        consumer: AIOKafkaConsumer,
+        store: Store,
+        reader: Reader,
+        topic: str,
+        *,
+        cluster_id: str,
+        batch_bytes_max: int,
     ) -> None:
         self._consumer = consumer
         self._store = store
+        self._reader = reader
         self._topic = topic
+        self._log = log.bind(topic=topic)
         self._cluster_id = cluster_id
         self._batch_bytes_max = batch_bytes_max
         self._positions: dict[int, Position] = {}
@@ -102,7 +111,7 @@ class Consume(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has 
             self._consumer.seek(tp, 0)
         self._consumer.pause(*assigned)
         self._unclaimed = {tp.partition for tp in assigned}
-        log.info("assigned", partitions=sorted(self._unclaimed))
+        self._log.info("assigned", partitions=sorted(self._unclaimed))
 
     async def on_partitions_revoked(self, revoked: Sequence[TopicPartition]) -> None:
         """Forget the positions: what is still decoded for them is dropped, what is in the database is fenced."""
@@ -118,7 +127,7 @@ class Consume(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has 
             firsts = await self._consumer.beginning_offsets(wanted)
             stored = await self._store.claim(self._topic, {tp.partition: firsts[tp] for tp in wanted}, self._cluster_id)
         except (StoreAway, KafkaError) as fault:
-            log.warning("claim_waits", fault=str(fault))
+            self._log.warning("claim_waits", fault=str(fault))
             await self._pause_for(RETRY_SECONDS_MAX)
             return
         for tp in wanted:
@@ -128,7 +137,7 @@ class Consume(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has 
             self._unclaimed.discard(tp.partition)
             if cluster_id != self._cluster_id:
                 foreign = ForeignOffsets(cluster_id, self._cluster_id)
-                log.error("partition_stopped", partition=tp.partition, fault=str(foreign))
+                self._log.error("partition_stopped", partition=tp.partition, fault=str(foreign))
                 continue
             self._seek(tp, offset)
             self._consumer.resume(tp)
@@ -148,7 +157,7 @@ class Consume(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has 
             for tp, offset in fault.args[0].items():
                 self._stop_partition(tp, offset)
         except KafkaError as fault:
-            log.warning("fetch_waits", fault=f"{type(fault).__name__}: {fault}")
+            self._log.warning("fetch_waits", fault=f"{type(fault).__name__}: {fault}")
             await self._pause_for(RETRY_SECONDS_MAX)
         return {}
 
@@ -156,14 +165,16 @@ class Consume(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has 
         """The stored offset is not in the log: what lies between is gone, and only a person may accept that."""
         self._positions.pop(tp.partition, None)
         self._consumer.pause(tp)
-        log.error(
+        self._log.error(
             "partition_stopped",
             partition=tp.partition,
             fault=f"The log has no offset {offset}. Run `python -m processors accept-gap` to go on without it.",
         )
 
     async def _decode(self, fetched: dict[TopicPartition, list[ConsumerRecord]]) -> list[Slice]:
-        slices = []
+        slices: list[Slice] = []
+        if not await self._prepare(fetched):
+            return slices
         for tp, records in fetched.items():
             position = self._positions.get(tp.partition)
             if position is None or not self._continues(tp, position, records[0].offset):
@@ -175,16 +186,32 @@ class Consume(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has 
                 epoch=position.epoch,
                 next_offset=position.next_offset,
                 end_offset=self._consumer.highwater(tp) or 0,
-                as_of=from_us(records[-1].timestamp * 1000),
+                as_of=from_us(max(record.timestamp for record in records) * 1000),
             )
             for count, record in enumerate(records, start=1):
-                take(part, Place(tp.topic, tp.partition, record.offset), record.key, record.value)
+                place = Place(tp.topic, tp.partition, record.offset)
+                self._reader.take(part, place, record.key, record.value, record.timestamp)
                 if count % YIELD_EVERY_RECORDS == 0:
                     await asyncio.sleep(0)
             if self._positions.get(tp.partition) is position:
                 position.next_offset = part.next_offset
                 slices.append(part)
         return slices
+
+    async def _prepare(self, fetched: dict[TopicPartition, list[ConsumerRecord]]) -> bool:
+        """Get what decoding needs, waiting out every trouble of the database; False when `stop` came first."""
+        delay = RETRY_SECONDS_MIN
+        while True:
+            try:
+                await self._reader.prepare(record.value for records in fetched.values() for record in records)
+            except StoreAway as fault:
+                self._log.warning("decode_waits", fault=str(fault), retry_seconds=delay)
+                if self._stopping.is_set():
+                    return False
+                await self._pause_for(delay)
+                delay = min(delay * 2, RETRY_SECONDS_MAX)
+            else:
+                return True
 
     def _continues(self, tp: TopicPartition, position: Position, offset: int) -> bool:
         """Whether a run of records begins where we are. If not it was fetched before a seek: ask once more.
@@ -211,10 +238,10 @@ class Consume(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has 
                     self._count(slices, await self._store.commit(slices))
                 return
             except Fenced as fault:
-                log.warning("fenced", partitions=sorted(fault.partitions))
+                self._log.warning("fenced", partitions=sorted(fault.partitions))
                 unsure = True
             except StoreAway as fault:
-                log.warning("store_waits", fault=str(fault), retry_seconds=delay)
+                self._log.warning("store_waits", fault=str(fault), retry_seconds=delay)
                 unsure = True
                 if self._stopping.is_set():
                     return
@@ -246,7 +273,7 @@ class Consume(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has 
         totals.conflicts += stored.conflicts
         totals.dead_letters += stored.dead_letters
         if stored.conflicts or stored.dead_letters:
-            log.warning("batch_with_faults", conflicts=stored.conflicts, dead_letters=stored.dead_letters)
+            self._log.warning("batch_with_faults", conflicts=stored.conflicts, dead_letters=stored.dead_letters)
 
     async def _observe(self) -> None:
         """Store how far behind idle partitions are; between two batches, so that our positions are the stored ones."""
@@ -265,7 +292,7 @@ class Consume(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has 
             }
             await self._store.observe(self._topic, seen, asked_at)
         except (KafkaError, StoreAway) as fault:
-            log.warning("observe_failed", fault=str(fault))
+            self._log.warning("observe_failed", fault=str(fault))
 
     async def _pause_for(self, seconds: float) -> None:
         """Wait, but not beyond `stop`."""

@@ -1,12 +1,13 @@
-"""A batch of new events -> ordered folds and rows. Pure: the same events in any order give the same result."""
+"""A batch of events -> ordered folds and rows. Pure: the same events in any order give the same result."""
 
 from collections.abc import Iterable
 from functools import lru_cache
-from typing import Any
+from typing import Any, Protocol
 from uuid import UUID
 
 import orjson
 
+from ingest.event import Event
 from processors.batch import Decoded
 from processors.session import USERS_MAX, PathFold, SessionFold, normalise_path, text_key
 
@@ -16,7 +17,8 @@ REQUEST_COLUMNS = (
     *("provider", "model", "request_model", "response_model", "model_override", "target_url"),
     *("prompt_tokens", "completion_tokens", "cache_read_tokens", "cache_write_tokens", "reasoning_tokens"),
     *("prompt_audio_tokens", "completion_audio_tokens", "cost_nanousd", "user_id", "properties"),
-    *("trace_id", "span_id", "parent_span_id", "source", "received_at", "flags", "decoded_response_body"),
+    *("trace_id", "span_id", "parent_span_id", "source", "received_at", "flags"),
+    *("decoded_request_body", "decoded_response_body"),
 )
 RECORD_COLUMNS = ("project_id", "day", "event_id", "content_hash", "envelope", "request_body", "response_body")
 
@@ -31,7 +33,8 @@ def request_row(item: Decoded) -> tuple[Any, ...]:
     session_key = path_key = None
     if event.session_id:
         session_key = cached_text_key(event.session_id)
-        path_key = cached_text_key(cached_path(event.path))
+        if not item.is_path_provisional:
+            path_key = cached_text_key(cached_path(event.path))
     return (
         *(event.project_id, item.day, event.event_id, event.kind, session_key, path_key),
         *(event.session_id, event.session_name, event.path, event.started_at, event.ended_at),
@@ -41,7 +44,7 @@ def request_row(item: Decoded) -> tuple[Any, ...]:
         *(event.cache_write_tokens, event.reasoning_tokens, event.prompt_audio_tokens, event.completion_audio_tokens),
         *(event.cost_nanousd, event.user_id, orjson.dumps(event.properties).decode() if event.properties else "{}"),
         *(event.trace_id, event.span_id, event.parent_span_id, event.source, event.received_at, event.flags),
-        event.decoded_response_body,
+        *(event.decoded_request_body, event.decoded_response_body),
     )
 
 
@@ -54,11 +57,19 @@ def record_row(item: Decoded) -> tuple[Any, ...]:
     )
 
 
-def fold(items: Iterable[Decoded]) -> tuple[list[list[Any]], list[list[Any]]]:
-    """Fold events that are new into column arrays for `fold_sessions.sql` and `fold_session_paths.sql`.
+class Countable(Protocol):
+    """An event, and whether path roll-ups have to wait for its path."""
+
+    event: Event
+    is_path_provisional: bool
+
+
+def fold(items: Iterable[Countable], counted: Iterable[Countable] = ()) -> tuple[list[list[Any]], list[list[Any]]]:
+    """Fold events into column arrays for `fold_sessions.sql` and `fold_session_paths.sql`.
 
     Events without a session are in neither. Both are sorted by key, so that two workers that touch the same rows lock
-    them in the same order.
+    them in the same order. `counted` are some of the items as they were when they were folded before: what they added
+    is taken off again, so that an event which joins a session, a path or a user late is still counted once.
     """
     sessions: dict[tuple[int, UUID], SessionFold] = {}
     paths: dict[tuple[int, UUID, UUID], PathFold] = {}
@@ -71,7 +82,7 @@ def fold(items: Iterable[Decoded]) -> tuple[list[list[Any]], list[list[Any]]]:
         if session is None:
             session = sessions[event.project_id, session_key] = SessionFold(user_ids=set())
         session.add(event)
-        if event.kind == "session_end":
+        if event.kind == "session_end" or item.is_path_provisional:
             continue
         path = cached_path(event.path)
         path_key = cached_text_key(path)
@@ -79,6 +90,14 @@ def fold(items: Iterable[Decoded]) -> tuple[list[list[Any]], list[list[Any]]]:
         if node is None:
             node = paths[event.project_id, session_key, path_key] = PathFold(path=path)
         node.add(event)
+    for item in counted:
+        event = item.event
+        if not event.session_id:
+            continue
+        session_key = cached_text_key(event.session_id)
+        sessions[event.project_id, session_key].take_back(event)
+        if not item.is_path_provisional:
+            paths[event.project_id, session_key, cached_text_key(cached_path(event.path))].take_back(event)
     session_rows = [_session_row(key, sessions[key]) for key in sorted(sessions)]
     path_rows = [_path_row(key, paths[key]) for key in sorted(paths)]
     return _columns(session_rows), _columns(path_rows)

@@ -58,6 +58,20 @@ class Amounts(msgspec.Struct, gc=False):
         self.completion_audio_tokens += event.completion_audio_tokens
         self.cost_nanousd += event.cost_nanousd or 0
 
+    def take_back_request(self, event: Event, latency_us: int) -> None:
+        """Undo `add_request`."""
+        self.request_count -= 1
+        self.error_count -= event.is_error
+        self.latency_us_sum -= latency_us
+        self.prompt_tokens -= event.prompt_tokens
+        self.completion_tokens -= event.completion_tokens
+        self.cache_read_tokens -= event.cache_read_tokens
+        self.cache_write_tokens -= event.cache_write_tokens
+        self.reasoning_tokens -= event.reasoning_tokens
+        self.prompt_audio_tokens -= event.prompt_audio_tokens
+        self.completion_audio_tokens -= event.completion_audio_tokens
+        self.cost_nanousd -= event.cost_nanousd or 0
+
 
 class SessionFold(Amounts):
     """What a set of events of one session adds to its row; without events it stands for nothing and is not stored."""
@@ -99,6 +113,20 @@ class SessionFold(Amounts):
             self._add_request(event)
         elif event.kind == "session_end":
             self._end_by(event)
+
+    def take_back(self, event: Event) -> None:
+        """Take the sums of an event off that was folded before and is added anew, in this fold, as it is now.
+
+        The extremes stay: between the two only a name or a user is gained, so each of them is the new one's too.
+        """
+        self.event_count -= 1
+        if event.kind not in REQUEST_KINDS:
+            return
+        self.take_back_request(event, (event.ended_at - event.started_at) // MICROSECOND)
+        if event.time_to_first_token_us is not None:
+            self.time_to_first_token_us_sum -= event.time_to_first_token_us
+            self.time_to_first_token_count -= 1
+        self.unpriced_count -= event.cost_nanousd is None
 
     def _set_extremes(self, event: Event) -> None:
         self.session_id = event.session_id or ""
@@ -170,6 +198,15 @@ class PathFold(Amounts):
             self.latency_us_min = latency_us
         if self.latency_us_max is None or latency_us > self.latency_us_max:
             self.latency_us_max = latency_us
+
+    def take_back(self, event: Event) -> None:
+        """Take the sums of an event off that was folded before and is added anew; see `SessionFold.take_back`."""
+        latency_us = (event.ended_at - event.started_at) // MICROSECOND
+        if event.kind == "span":
+            self.span_count -= 1
+            self.span_latency_us_sum -= latency_us
+        else:
+            self.take_back_request(event, latency_us)
 
 
 def derive_status(

@@ -6,15 +6,15 @@ becomes a dead letter and the rest goes on. Trouble of the database is raised as
 dead letter.
 """
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 import asyncpg
 
 from infra.postgres import load_sql
-from processors.batch import LONGEST_DETAIL_CHARACTERS, DeadLetter, Decoded, Slice
+from processors.batch import LONGEST_DETAIL_CHARACTERS, DeadLetter, Decoded, Place, Slice
 from processors.errors import TROUBLE, Fenced, StoreAway, is_data_fault
 from processors.rollup import RECORD_COLUMNS, REQUEST_COLUMNS, fold, record_row, request_row
 
@@ -76,14 +76,7 @@ class Store:
         try:
             await self._ensure_days(slices)
             async with self._pool.acquire() as connection:
-                try:
-                    return await self._attempt(connection, slices, apart=False)
-                except Fenced:
-                    raise
-                except (*TROUBLE, ValueError, OverflowError, TypeError) as fault:
-                    if not is_data_fault(fault):
-                        raise
-                return await self._attempt(connection, slices, apart=True)
+                return await whole_or_apart(lambda apart: self._attempt(connection, slices, apart=apart))
         except TROUBLE as fault:
             raise StoreAway(f"{type(fault).__name__}: {fault}") from fault
 
@@ -102,22 +95,47 @@ class Store:
     async def _attempt(self, connection: Connection, slices: Sequence[Slice], *, apart: bool) -> Stored:
         """One transaction. With `apart`, events that the database refuses are found and set aside."""
         async with connection.transaction():
-            await _move_offsets(connection, slices)
-            events = [item for part in slices for item in part.events]
-            letters = [letter for part in slices for letter in part.dead_letters]
-            fresh, stored = await _new_events(connection, events)
-            if apart:
-                refused = await _write_apart(connection, fresh)
-                letters += refused
-                stored.new -= len(refused)
-            else:
-                await _write(connection, fresh)
+            log_times = await _move_offsets(connection, slices)
+            stored, refused = await self._take_in(connection, slices, log_times, apart=apart)
+            letters = [letter for part in slices for letter in part.dead_letters] + refused
             await _write_dead_letters(connection, letters)
             stored.dead_letters = len(letters)
         return stored
 
+    async def _take_in(
+        self, connection: Connection, slices: Sequence[Slice], log_times: dict[int, datetime | None], *, apart: bool
+    ) -> tuple[Stored, list[DeadLetter]]:
+        """Store and fold what the slices hold, and say what the database refused.
 
-async def _move_offsets(connection: Connection, slices: Sequence[Slice]) -> None:
+        `log_times`: partition -> the greatest broker time of what was folded before, None for nothing.
+        """
+        fresh, stored = await new_events(connection, [item for part in slices for item in part.events])
+        if not apart:
+            await write_events(connection, fresh)
+            return stored, []
+        refused = [refusal(item, fault) for item, fault in await write_apart(connection, fresh, write_events)]
+        stored.new -= len(refused)
+        return stored, refused
+
+
+Result = TypeVar("Result")
+Item = TypeVar("Item")
+
+
+async def whole_or_apart(attempt: Callable[[bool], Awaitable[Result]]) -> Result:
+    """Run a transaction, and when a row is refused once more, apart: with the refused rows set aside."""
+    try:
+        return await attempt(False)
+    except Fenced:
+        raise
+    except (*TROUBLE, ValueError, OverflowError, TypeError) as fault:
+        if not is_data_fault(fault):
+            raise
+    return await attempt(True)
+
+
+async def _move_offsets(connection: Connection, slices: Sequence[Slice]) -> dict[int, datetime | None]:
+    """Take the partitions' fence rows and move them; the greatest broker time that each had seen before."""
     ordered = sorted(slices, key=lambda part: part.partition)
     moved = await connection.fetch(
         load_sql("processors", "move_offsets"),
@@ -132,9 +150,10 @@ async def _move_offsets(connection: Connection, slices: Sequence[Slice]) -> None
     missing = {part.partition for part in ordered} - {row["partition"] for row in moved}
     if missing:
         raise Fenced(missing)
+    return {row["partition"]: row["log_time_before"] for row in moved}
 
 
-async def _new_events(connection: Connection, events: list[Decoded]) -> tuple[list[Decoded], Stored]:
+async def new_events(connection: Connection, events: list[Decoded]) -> tuple[list[Decoded], Stored]:
     """The events that are neither stored nor repeated within the batch, sorted by key; the first copy counts."""
     first: dict[tuple[Any, ...], Decoded] = {}
     counts = Stored()
@@ -154,39 +173,55 @@ async def _new_events(connection: Connection, events: list[Decoded]) -> tuple[li
     return fresh, counts
 
 
-async def _write(connection: Connection, events: list[Decoded]) -> None:
-    """Requests, records and roll-ups of events that are new."""
+async def write_events(connection: Connection, events: list[Decoded]) -> None:
+    """Write requests, records and roll-ups of events that are new."""
     if not events:
         return
     await connection.copy_records_to_table("requests", records=map(request_row, events), columns=REQUEST_COLUMNS)
     await connection.copy_records_to_table("records", records=map(record_row, events), columns=RECORD_COLUMNS)
-    sessions, paths = fold(events)
+    await write_folds(connection, fold(events))
+
+
+async def write_folds(connection: Connection, folds: tuple[list[list[Any]], list[list[Any]]]) -> None:
+    """Add what `fold` made to the roll-ups."""
+    sessions, paths = folds
     if sessions:
         await connection.execute(load_sql("processors", "fold_sessions"), *sessions)
     if paths:
         await connection.execute(load_sql("processors", "fold_session_paths"), *paths)
 
 
-async def _write_apart(connection: Connection, events: list[Decoded]) -> list[DeadLetter]:
-    """`_write`, halving what is refused until single events are left: those come back as dead letters."""
-    pending, refused = [events], list[DeadLetter]()
+async def write_apart(
+    connection: Connection, items: list[Item], write: Callable[[Connection, list[Item]], Awaitable[None]]
+) -> list[tuple[Item, BaseException]]:
+    """`write`, halving what is refused until single items are left: those come back with their faults."""
+    pending, refused = [items], list[tuple[Item, BaseException]]()
     while pending:
         part = pending.pop()
         try:
             async with connection.transaction():
-                await _write(connection, part)
+                await write(connection, part)
         except (*TROUBLE, ValueError, OverflowError, TypeError) as fault:
             if not is_data_fault(fault):
                 raise
             if len(part) == 1:
-                refused.append(_refusal(part[0], fault))
+                refused.append((part[0], fault))
             else:
                 middle = len(part) // 2
                 pending += [part[middle:], part[:middle]]
     return refused
 
 
-def _refusal(item: Decoded, fault: BaseException) -> DeadLetter:
+class HasRecord(Protocol):
+    """Something that came from a record."""
+
+    place: Place
+    key: bytes | None
+    value: bytes
+
+
+def refusal(item: HasRecord, fault: BaseException) -> DeadLetter:
+    """The dead letter of a record that the database refused."""
     reason = str(getattr(fault, "constraint_name", None) or getattr(fault, "sqlstate", None) or "encoder")
     detail = f"{type(fault).__name__}: {fault}"[:LONGEST_DETAIL_CHARACTERS]
     return DeadLetter(item.place, item.key, item.value, "store", reason, detail)

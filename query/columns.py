@@ -45,8 +45,9 @@ class Column:
 LATENCY_MS = "(extract(epoch FROM r.ended_at - r.started_at) * 1000)"
 PROMPT_ID = "coalesce(r.properties ->> 'Helicone-Prompt-Id', '')"
 REQUEST_BODY = (
-    "(SELECT coalesce(b.request_body, CASE WHEN r.source LIKE 'helicone.%' THEN '{}' END) FROM records b"
-    " WHERE b.project_id = r.project_id AND b.day = r.day AND b.event_id = r.event_id)"
+    "coalesce(r.decoded_request_body, (SELECT coalesce(b.request_body,"
+    " CASE WHEN r.source LIKE 'helicone.%' THEN '{}' END) FROM records b"
+    " WHERE b.project_id = r.project_id AND b.day = r.day AND b.event_id = r.event_id))"
 )
 RESPONSE_BODY = (
     "coalesce(r.decoded_response_body, (SELECT coalesce(b.response_body,"

@@ -101,7 +101,7 @@ def stages(
     with ExitStack() as stack:
         ingest = stack.enter_context(Stage("ingest", tmp_path, environment))
         query = stack.enter_context(Stage("query", tmp_path, environment))
-        processors = stack.enter_context(worker(kafka, database, events_topic, tmp_path))
+        processors = stack.enter_context(worker(kafka, database, events_topic, spans_topic, tmp_path))
         yield ingest, processors, query, ingest_port, query_port
 
 

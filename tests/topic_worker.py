@@ -46,12 +46,13 @@ async def end_offsets(kafka: str, topic: Topic) -> dict[int, int]:
         await consumer.stop()
 
 
-def worker(kafka: str, database: str, topic: Topic, folder: Path, *, instance: str = "1") -> Stage:
-    """A worker of this topic's own group, with transactions small enough that every kill has one to interrupt."""
+def worker(kafka: str, database: str, topic: Topic, spans_topic: Topic, folder: Path, *, instance: str = "1") -> Stage:
+    """A worker of these topics' own groups, with transactions small enough that every kill has one to interrupt."""
     environment = {
         "PATHLINE_KAFKA": kafka,
         "PATHLINE_POSTGRES": database,
         "PATHLINE_EVENTS_TOPIC": topic.name,
+        "PATHLINE_SPANS_TOPIC": spans_topic.name,
         "PROCESSORS_GROUP": topic.name,
         "PROCESSORS_INSTANCE": instance,
         "PROCESSORS_BATCH_BYTES_MAX": str(256 * 1024),

@@ -59,6 +59,10 @@ CREATE TABLE offsets (
     end_offset bigint NOT NULL,
     as_of timestamptz,
     observed_at timestamptz NOT NULL DEFAULT now(),
+    -- The greatest time stamp of what was folded, and when, by this database's clock, it was: the broker's clock cannot
+    -- be behind log_time by now, nor behind what has passed since.
+    log_time timestamptz,
+    log_time_seen_at timestamptz,
     CONSTRAINT offsets_pk PRIMARY KEY (generation, topic, partition)
 );
 
@@ -101,12 +105,13 @@ CREATE TABLE requests (
     day date NOT NULL,
     event_id uuid NOT NULL,
     kind text NOT NULL CONSTRAINT kind_is_known CHECK (kind IN ('llm', 'tool', 'vector_db', 'data', 'span', 'session_end')),
-    -- Hashes of the session id and of the normalised path; null without a session.
+    -- Hashes of the session id and of the normalised path; null without a session. Of a span in a session the path's is
+    -- null too until its path is decided: then path roll-ups take it.
     session_key uuid,
     path_key uuid,
     session_id text,
     session_name text,
-    -- As sent; null when the client sent none.
+    -- As sent; null when the client sent none. Of a span, the path that its trace gives it.
     session_path text,
     started_at timestamptz NOT NULL,
     ended_at timestamptz NOT NULL CONSTRAINT end_is_not_before_start CHECK (ended_at >= started_at),
@@ -142,6 +147,8 @@ CREATE TABLE requests (
     flags text[] NOT NULL,
     -- Only where decoding made another body than was received (a folded stream); readers take this one first.
     decoded_response_body text,
+    -- The same for the request (a span's attributes).
+    decoded_request_body text,
     CONSTRAINT requests_pk PRIMARY KEY (project_id, day, event_id),
     CONSTRAINT tokens_are_in_range CHECK (
         prompt_tokens BETWEEN 0 AND 1099511627776 AND completion_tokens BETWEEN 0 AND 1099511627776
@@ -233,6 +240,64 @@ CREATE TABLE session_paths (
     last_end_at timestamptz NOT NULL,
     CONSTRAINT session_paths_pk PRIMARY KEY (project_id, session_key, path_key)
 ) WITH (fillfactor = 80);
+
+-- What is remembered of every OpenTelemetry span, structural ones too, while it can be an ancestor or wait for one. A trace
+-- lies in one partition of the spans' topic, whose row in `offsets` is the lock of all its rows.
+CREATE TABLE trace_spans (
+    project_id integer NOT NULL,
+    trace_id uuid NOT NULL,
+    -- 16 hexadecimal digits, like every span id here.
+    span_id text NOT NULL,
+    parent_span_id text,
+    -- Where its first copy lies on the topic, the broker time of that, never less than that of what lies before it, and
+    -- when its join window closes.
+    partition integer NOT NULL,
+    "offset" bigint NOT NULL,
+    log_time timestamptz NOT NULL,
+    closes_at timestamptz NOT NULL,
+    started_at timestamptz NOT NULL,
+    ended_at timestamptz NOT NULL,
+    -- Of what the client sent, as in `records`.
+    content_hash uuid NOT NULL,
+    -- Key of the event that it became; null for structural spans.
+    day date,
+    event_id uuid,
+    -- The span's own, not inherited.
+    session_id text,
+    session_name text,
+    user_id text,
+    explicit_path text,
+    segment text,
+    reports_usage boolean NOT NULL,
+    trace_as_session boolean NOT NULL,
+    -- Its event waits for an ancestor, of which the nearest that is missing is named; and what the event has for good.
+    is_open boolean NOT NULL,
+    waits_for text,
+    has_session boolean NOT NULL,
+    has_name boolean NOT NULL,
+    has_user boolean NOT NULL,
+    has_path boolean NOT NULL,
+    -- The nested span whose tokens and cost count in place of this one's, how deep below it, and where in the log.
+    usage_counted_by text,
+    counted_by_distance integer NOT NULL,
+    counted_by_offset bigint NOT NULL,
+    -- More spans waited for it when it came than one transaction joins; the next ones go on.
+    has_waiting boolean NOT NULL DEFAULT false,
+    CONSTRAINT trace_spans_pk PRIMARY KEY (project_id, trace_id, span_id),
+    CONSTRAINT only_open_spans_wait CHECK (is_open = (waits_for IS NOT NULL))
+) WITH (fillfactor = 80);
+
+-- Who waits for a span that has arrived.
+CREATE INDEX trace_spans_by_missing_ancestor ON trace_spans (project_id, trace_id, waits_for) WHERE waits_for IS NOT NULL;
+
+-- Whose window closes next.
+CREATE INDEX trace_spans_by_closing ON trace_spans (partition, closes_at) WHERE is_open;
+
+-- Who can be forgotten.
+CREATE INDEX trace_spans_by_window ON trace_spans (partition, closes_at);
+
+-- Whose waiting spans are not all joined yet.
+CREATE INDEX trace_spans_with_waiting ON trace_spans (partition) WHERE has_waiting;
 
 -- Create and attach the partitions of one day of `records` and `requests`; nothing when they exist. ATTACH takes a lock
 -- that lets readers and writers of the other days go on, which CREATE ... PARTITION OF does not.

@@ -196,6 +196,7 @@ async def test_a_session_is_ended_and_freshness_says_how_far_it_is(pipeline: Pip
         async def caught_up() -> bool:
             freshness = (await query.get("/v1/freshness")).json()["data"]
             partitions = freshness["partitions"]
-            return len(partitions) == 12 and all(p["lag"] == 0 for p in partitions) and freshness["as_of"] is not None
+            # Twelve of each topic.
+            return len(partitions) == 24 and all(p["lag"] == 0 for p in partitions) and freshness["as_of"] is not None
 
         await wait_until(caught_up, seconds=10, what="freshness shows no lag")

@@ -28,22 +28,29 @@ async def stored(dsn: str) -> int:
         await connection.close()
 
 
-async def next_offsets(dsn: str) -> dict[int, int]:
+async def next_offsets(dsn: str, topic: Topic) -> dict[int, int]:
     connection = await asyncpg.connect(dsn, timeout=5)
     try:
-        return {row[0]: row[1] for row in await connection.fetch("SELECT partition, next_offset FROM offsets")}
+        rows = await connection.fetch("SELECT partition, next_offset FROM offsets WHERE topic = $1", topic.name)
+        return {row["partition"]: row["next_offset"] for row in rows}
     finally:
         await connection.close()
 
 
 @pytest.mark.parametrize("victim", ["local_postgres", "local_kafka"])
 async def test_an_engine_killed_in_the_middle_of_a_drain(
-    victim: str, request: pytest.FixtureRequest, kafka: str, database: str, events_topic: Topic, tmp_path: Path
+    victim: str,
+    request: pytest.FixtureRequest,
+    kafka: str,
+    database: str,
+    events_topic: Topic,
+    spans_topic: Topic,
+    tmp_path: Path,
 ) -> None:
     engine: Engine = request.getfixturevalue(victim)
     events = [keyed(record) for record in random_records(11, count=EVENTS, sessions=SESSIONS)]
     await publish(kafka, events_topic, events[: EVENTS // 2])
-    with worker(kafka, database, events_topic, tmp_path) as stage:
+    with worker(kafka, database, events_topic, spans_topic, tmp_path) as stage:
 
         async def begun() -> bool:
             return await stored(database) > EVENTS // 10
@@ -55,7 +62,7 @@ async def test_an_engine_killed_in_the_middle_of_a_drain(
         ends = await end_offsets(kafka, events_topic)
 
         async def done() -> bool:
-            return await next_offsets(database) == ends
+            return await next_offsets(database, events_topic) == ends
 
         await wait_until(done, seconds=60, what="the drain is over")
         assert stage.process.poll() is None, "the worker itself must outlive the outage"

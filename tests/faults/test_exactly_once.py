@@ -23,7 +23,7 @@ SEED = 20_261_124
 
 @pytest.mark.timeout(240)
 async def test_a_worker_that_is_killed_loses_and_doubles_nothing(
-    kafka: str, database: str, events_topic: Topic, tmp_path: Path
+    kafka: str, database: str, events_topic: Topic, spans_topic: Topic, tmp_path: Path
 ) -> None:
     rng = random.Random(SEED)
     events = [keyed(record) for record in random_records(SEED, count=EVENTS, sessions=SESSIONS)]
@@ -38,7 +38,7 @@ async def test_a_worker_that_is_killed_loses_and_doubles_nothing(
         async def stored() -> int:
             return int(await pool.fetchval("SELECT count(*) FROM requests"))
 
-        with worker(kafka, database, events_topic, tmp_path) as stage:
+        with worker(kafka, database, events_topic, spans_topic, tmp_path) as stage:
             for kill in range(KILLS):
                 target = EVENTS * (kill + 1) // (KILLS + 2)
 

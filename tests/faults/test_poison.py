@@ -17,7 +17,7 @@ from tests.topic_worker import publish, worker
 
 
 async def test_poison_becomes_dead_letters_and_the_partition_goes_on(
-    kafka: str, database: str, events_topic: Topic, tmp_path: Path
+    kafka: str, database: str, events_topic: Topic, spans_topic: Topic, tmp_path: Path
 ) -> None:
     key = routing_key(1, "s-1", "")
     good = [keyed(native_record(user_id=f"user-{number}")) for number in range(len(UNDECODABLE) + 2)]
@@ -28,7 +28,7 @@ async def test_poison_becomes_dead_letters_and_the_partition_goes_on(
     async with asyncpg.create_pool(database, min_size=1, max_size=2) as pool:
         await pool.execute("ALTER TABLE requests ADD CONSTRAINT no_poison CHECK (user_id <> 'poison')")
         await publish(kafka, events_topic, sent)
-        with worker(kafka, database, events_topic, tmp_path) as stage:
+        with worker(kafka, database, events_topic, spans_topic, tmp_path) as stage:
 
             async def at_the_end() -> bool:
                 return bool(await pool.fetchval("SELECT max(next_offset) FROM offsets") == len(sent))

@@ -20,7 +20,7 @@ REQUEST_COLUMNS = (
     "status", "is_error", "error_type", "error_message", "provider", "model", "request_model", "response_model",
     "model_override", "target_url", "prompt_tokens", "completion_tokens", "cache_read_tokens", "cache_write_tokens",
     "reasoning_tokens", "prompt_audio_tokens", "completion_audio_tokens", "cost_nanousd", "user_id", "trace_id",
-    "span_id", "parent_span_id", "source", "received_at", "flags", "decoded_response_body",
+    "span_id", "parent_span_id", "source", "received_at", "flags", "decoded_request_body", "decoded_response_body",
 )  # fmt: skip
 
 

@@ -128,14 +128,17 @@ async def test_a_request_has_every_field(connection: asyncpg.Connection, client:
     }
 
 
-async def test_a_decoded_response_wins_over_the_received_one(
+async def test_a_decoded_body_wins_over_the_received_one(
     connection: asyncpg.Connection, client: httpx.AsyncClient
 ) -> None:
     folded = event(1, decoded_response_body='{"folded": 1}')
-    await store_events(connection, [folded, event(2)], {folded.event_id: (None, '"raw"')})
-    second, first = await found(client)
+    span = event(3, decoded_request_body='{"asked": "Straße"}', decoded_response_body='{"made": 1}')
+    await store_events(connection, [folded, event(2), span], {folded.event_id: (None, '"raw"')})
+    third, second, first = await found(client)
     assert (first["request_body"], first["response_body"]) == (None, {"folded": 1})
     assert (second["request_body"], second["response_body"]) == (None, None)
+    assert (third["request_body"], third["response_body"]) == ({"asked": "Straße"}, {"made": 1})
+    assert await numbers(client, filter={"request_response_rmt": {"request_body": {"contains": "Straße"}}}) == [3]
 
 
 async def test_p_r_11_the_requests_of_a_session_in_both_dialects(

@@ -1,0 +1,2 @@
+-- The database's clock. One row.
+SELECT clock_timestamp()
