@@ -8,7 +8,7 @@ that are ready into one request to the broker.
 import asyncio
 import time
 from collections import deque
-from collections.abc import Coroutine, Mapping
+from collections.abc import Coroutine, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 import structlog
@@ -63,20 +63,49 @@ class _Delivery:
         self.remaining = count
         self.future = future
 
-    def settle(self, index: int, outcome: PublishError | None) -> None:
-        self.outcomes[index] = outcome
-        self.remaining -= 1
+    def settle(self, indices: list[int], outcome: PublishError | None) -> None:
+        if outcome is not None:
+            for index in indices:
+                self.outcomes[index] = outcome
+        self.remaining -= len(indices)
         if not self.remaining and not self.future.done():
             self.future.set_result(None)
+
+
+class _Part:
+    """Records of one call that go to one partition, in order, and their places among the call's records."""
+
+    __slots__ = ("body_bytes", "delivery", "indices", "records")
+
+    def __init__(self, delivery: _Delivery) -> None:
+        self.delivery = delivery
+        self.indices: list[int] = []
+        self.records: list[tuple[bytes, bytes]] = []
+        self.body_bytes = 0
+
+    def add(self, index: int, record: tuple[bytes, bytes]) -> None:
+        self.indices.append(index)
+        self.records.append(record)
+        self.body_bytes += len(record[1]) + RECORD_OVERHEAD_BYTES
+
+    def pieces(self, bytes_max: int) -> Iterator["_Part"]:
+        """The same records in parts of at most `bytes_max`; a larger record is alone."""
+        piece = _Part(self.delivery)
+        for index, record in zip(self.indices, self.records, strict=True):
+            if piece.records and piece.body_bytes + len(record[1]) + RECORD_OVERHEAD_BYTES > bytes_max:
+                yield piece
+                piece = _Part(self.delivery)
+            piece.add(index, record)
+        yield piece
 
 
 class _Batch:
     """Records of one partition that travel together."""
 
-    __slots__ = ("attempts", "began_at", "body_bytes", "entries", "expiry", "settled")
+    __slots__ = ("attempts", "began_at", "body_bytes", "expiry", "parts", "settled")
 
     def __init__(self) -> None:
-        self.entries: list[tuple[bytes, bytes, _Delivery, int]] = []
+        self.parts: list[_Part] = []
         self.body_bytes = 0
         self.attempts = 0
         self.began_at = 0.0
@@ -90,15 +119,8 @@ class _Batch:
             return
         self.settled = True
         self.expiry.cancel()
-        if outcome is not None:
-            for _, _, delivery, index in self.entries:
-                delivery.settle(index, outcome)
-            return
-        # What nearly always happens, written out: a call a record would be a tenth of publishing it.
-        for _, _, delivery, _ in self.entries:
-            delivery.remaining -= 1
-            if not delivery.remaining and not delivery.future.done():
-                delivery.future.set_result(None)
+        for part in self.parts:
+            part.delivery.settle(part.indices, outcome)
 
 
 class _Lane:
@@ -179,36 +201,72 @@ class KafkaPublisher:
 
     async def publish_one(self, key: bytes, value: bytes) -> PublishError | None:
         """See `Publisher.publish_one`."""
-        return (await self.publish([(key, value)]))[0]
+        if len(value) > RECORD_BYTES_MAX:
+            return RecordTooLarge()
+        delivery = _Delivery(1, self._loop.create_future())
+        part = _Part(delivery)
+        part.add(0, (key, value))
+        lanes = self._lanes_of[EVENTS.name]
+        self._take({partition_of(key, len(lanes)): part}, lanes, part.body_bytes)
+        await delivery.future
+        return delivery.outcomes[0]
 
     async def publish(self, records: list[tuple[bytes, bytes]], topic: str = EVENTS.name) -> list[PublishError | None]:
         """See `Publisher.publish`."""
         if not records:
             return []
-        size = sum(len(value) for _, value in records) + len(records) * RECORD_OVERHEAD_BYTES
-        if self.in_flight_bytes + size > self._in_flight_bytes_max:
-            raise Overloaded
         delivery = _Delivery(len(records), self._loop.create_future())
+        parts: dict[int, _Part] = {}
         lanes = self._lanes_of[topic]
-        for index, (key, value) in enumerate(records):
-            if len(value) > RECORD_BYTES_MAX:
-                delivery.settle(index, RecordTooLarge())
-            else:
-                self._append(lanes[partition_of(key, len(lanes))], key, value, delivery, index)
-        await delivery.future
+        size, lane_count = 0, len(lanes)
+        last_key: bytes | None = None
+        # Written out: whatever is done here is done for every event.
+        for index, record in enumerate(records):
+            key, value = record
+            value_bytes = len(value)
+            if value_bytes > RECORD_BYTES_MAX:
+                delivery.outcomes[index] = RecordTooLarge()
+                delivery.remaining -= 1
+                continue
+            if key is not last_key:
+                # A session's events come in a row, and share the object.
+                last_key = key
+                partition = partition_of(key, lane_count)
+                part = parts.get(partition) or parts.setdefault(partition, _Part(delivery))
+            part.indices.append(index)
+            part.records.append(record)
+            part.body_bytes += value_bytes + RECORD_OVERHEAD_BYTES
+            size += value_bytes + RECORD_OVERHEAD_BYTES
+        self._take(parts, lanes, size)
+        if delivery.remaining:
+            await delivery.future
         return delivery.outcomes
 
-    def _append(self, lane: _Lane, key: bytes, value: bytes, delivery: _Delivery, index: int) -> None:
-        size = len(value) + RECORD_OVERHEAD_BYTES
+    def _take(self, parts: Mapping[int, _Part], lanes: Sequence[_Lane], size: int) -> None:
+        if self.in_flight_bytes + size > self._in_flight_bytes_max:
+            raise Overloaded
+        for partition, part in parts.items():
+            self._append(lanes[partition], part)
+
+    def _append(self, lane: _Lane, part: _Part) -> None:
+        if part.body_bytes > self._batch_bytes_max and len(part.records) > 1:
+            for piece in part.pieces(self._batch_bytes_max):
+                self._append(lane, piece)
+            return
         batch = lane.waiting[-1] if lane.waiting else None
-        if batch is None or batch.attempts or batch.settled or batch.body_bytes + size > self._batch_bytes_max:
+        if (
+            batch is None
+            or batch.attempts
+            or batch.settled
+            or batch.body_bytes + part.body_bytes > self._batch_bytes_max
+        ):
             if lane.overdue:
-                delivery.settle(index, NotDurable())
+                part.delivery.settle(part.indices, NotDurable())
                 return
             batch = self._enqueue(lane, _Batch())
-        self.in_flight_bytes += size
-        batch.body_bytes += size
-        batch.entries.append((key, value, delivery, index))
+        self.in_flight_bytes += part.body_bytes
+        batch.body_bytes += part.body_bytes
+        batch.parts.append(part)
 
     def _enqueue(self, lane: _Lane, batch: _Batch) -> _Batch:
         batch.began_at = self._loop.time()
@@ -257,8 +315,9 @@ class KafkaPublisher:
     async def _send(self, lane: _Lane, batch: _Batch, producer: AIOKafkaProducer) -> None:
         builder = producer.create_batch()
         append, now_ms = builder.append, time.time_ns() // 1_000_000
-        for key, value, _, _ in batch.entries:
-            append(key=key, value=value, timestamp=now_ms)
+        for part in batch.parts:
+            for key, value in part.records:
+                append(key=key, value=value, timestamp=now_ms)
         builder.close()
         batch.attempts += 1
         try:
@@ -277,7 +336,7 @@ class KafkaPublisher:
         """Decide what becomes of a batch that failed for good: apart, again, or its outcome."""
         self.in_flight_bytes -= batch.body_bytes
         too_large = isinstance(fault, MessageSizeTooLargeError)
-        if batch.settled or (too_large and len(batch.entries) == 1):
+        if batch.settled or (too_large and len(batch.parts) == 1 and len(batch.parts[0].records) == 1):
             batch.settle(RecordTooLarge())
             return
         if not too_large and batch.attempts >= SEND_ATTEMPTS_MAX:
@@ -285,12 +344,12 @@ class KafkaPublisher:
             return
         deadline = batch.expiry.when()
         batch.expiry.cancel()
-        parts = [[entry] for entry in batch.entries] if too_large else [batch.entries]
-        for entries in parts:
+        alone = [[piece] for part in batch.parts for piece in part.pieces(0)]
+        for parts in alone if too_large else [batch.parts]:
             again = _Batch()
             again.attempts = batch.attempts
-            again.entries = entries
-            again.body_bytes = sum(len(value) + RECORD_OVERHEAD_BYTES for _, value, _, _ in entries)
+            again.parts = parts
+            again.body_bytes = sum(part.body_bytes for part in parts)
             self.in_flight_bytes += again.body_bytes
             # The time limit is that of the records, however often they are sent.
             again.expiry = self._loop.call_at(deadline, self._expire, lane, again)

@@ -64,7 +64,7 @@ class SpoolingPublisher:
     async def publish_one(self, key: bytes, value: bytes) -> PublishError | None:
         """See `ingest.publisher.Publisher.publish_one`."""
         if not self.broker.is_away:
-            outcome = (await self.broker.publish([(key, value)]))[0]
+            outcome = await self.broker.publish_one(key, value)
             if outcome is None or not isinstance(outcome, NotDurable):
                 return outcome
             return await self.spool.keep([(key, value)], EVENTS.name)
