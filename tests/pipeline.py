@@ -55,6 +55,15 @@ class Pipeline:
 
         await wait_until(ready, seconds=READY_SECONDS, what=f"{url} is ready")
 
+    async def await_drained(self, *, seconds: float = 30) -> None:
+        """Return once ingest says that the broker is there and nothing is left in the spool."""
+
+        async def drained() -> bool:
+            async with httpx.AsyncClient(base_url=self.ingest_url, timeout=5) as client:
+                return bool((await client.get("/readyz")).json()["checks"]["kafka"] == "ok")
+
+        await wait_until(drained, seconds=seconds, what="the spool is drained")
+
     async def await_folded(self, *, seconds: float = 60) -> None:
         """Return once everything on the topic is folded."""
         ends = await end_offsets(self.kafka, self.topic)

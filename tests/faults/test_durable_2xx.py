@@ -76,6 +76,7 @@ async def test_no_accepted_event_is_missing(victim: str, request: pytest.Fixture
         await load.await_accepted(AFTER)
         load.stop()
         await running
+    await pipeline.await_drained()
     await pipeline.await_folded()
     stored = [str(row["event_id"]) for row in await pipeline.fetch("SELECT event_id FROM requests")]
     assert len(stored) == len(set(stored))
