@@ -23,12 +23,12 @@ from ingest.decode.otlp import Fields, ResourceFields, check_span, door_facts, d
 from ingest.envelope import check_retention
 from ingest.errors import InvalidBody, PayloadTooLarge, RecordTooLarge
 from ingest.event import SCHEMA_VERSION, TEXT_BYTES_MAX, InvalidEvent, Record, encode_record, trace_key
+from ingest.lanes import RECORD_OVERHEAD_BYTES
 from ingest.masked_content import mask_headers
 from ingest.masked_span import mask_message, remove_secrets
 from ingest.masking import masker_of
 from ingest.otlp_ends import NAMES, end_of_log, end_of_span_event
 from ingest.otlp_wire import WireSpan, read_export, read_span, shared_bytes, traces_data
-from ingest.publisher import RECORD_OVERHEAD_BYTES
 
 SOURCE = "otlp"
 REASONS_MAX = 5

@@ -7,8 +7,7 @@ that are ready into one request to the broker.
 
 import asyncio
 import time
-from collections import deque
-from collections.abc import Coroutine, Iterator, Mapping, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from typing import Any, Protocol
 
 import structlog
@@ -19,12 +18,10 @@ from infra.kafka import make_producer
 from infra.topics import EVENTS, RECORD_BYTES_MAX, Topic
 from ingest.errors import NotDurable, Overloaded, PublishError, RecordTooLarge
 from ingest.event import partition_of
+from ingest.lanes import RECORD_OVERHEAD_BYTES, Batch, Delivery, Lane, Part
 from ingest.metrics import ACK_SECONDS_BOUNDS, Histogram
 
 log = structlog.get_logger()
-
-RECORD_OVERHEAD_BYTES = 128
-"""Key, framing and bookkeeping of a record in flight, generously: the budget must also hold for tiny events."""
 
 SEND_ATTEMPTS_MAX = 2
 """A batch whose producer broke is sent once more by a new one; copies are one event downstream."""
@@ -53,89 +50,6 @@ class Publisher(Protocol):
         """`publish` for a single record."""
 
 
-class _Delivery:
-    """The outcomes of one call of `publish`; its future resolves when the last one is in."""
-
-    __slots__ = ("future", "outcomes", "remaining")
-
-    def __init__(self, count: int, future: asyncio.Future[None]) -> None:
-        self.outcomes: list[PublishError | None] = [None] * count
-        self.remaining = count
-        self.future = future
-
-    def settle(self, indices: list[int], outcome: PublishError | None) -> None:
-        if outcome is not None:
-            for index in indices:
-                self.outcomes[index] = outcome
-        self.remaining -= len(indices)
-        if not self.remaining and not self.future.done():
-            self.future.set_result(None)
-
-
-class _Part:
-    """Records of one call that go to one partition, in order, and their places among the call's records."""
-
-    __slots__ = ("body_bytes", "delivery", "indices", "records")
-
-    def __init__(self, delivery: _Delivery) -> None:
-        self.delivery = delivery
-        self.indices: list[int] = []
-        self.records: list[tuple[bytes, bytes]] = []
-        self.body_bytes = 0
-
-    def add(self, index: int, record: tuple[bytes, bytes]) -> None:
-        self.indices.append(index)
-        self.records.append(record)
-        self.body_bytes += len(record[1]) + RECORD_OVERHEAD_BYTES
-
-    def pieces(self, bytes_max: int) -> Iterator["_Part"]:
-        """The same records in parts of at most `bytes_max`; a larger record is alone."""
-        piece = _Part(self.delivery)
-        for index, record in zip(self.indices, self.records, strict=True):
-            if piece.records and piece.body_bytes + len(record[1]) + RECORD_OVERHEAD_BYTES > bytes_max:
-                yield piece
-                piece = _Part(self.delivery)
-            piece.add(index, record)
-        yield piece
-
-
-class _Batch:
-    """Records of one partition that travel together."""
-
-    __slots__ = ("attempts", "began_at", "body_bytes", "expiry", "parts", "settled")
-
-    def __init__(self) -> None:
-        self.parts: list[_Part] = []
-        self.body_bytes = 0
-        self.attempts = 0
-        self.began_at = 0.0
-        self.settled = False
-        self.expiry: asyncio.TimerHandle
-        """Set before the batch is lined up."""
-
-    def settle(self, outcome: PublishError | None) -> None:
-        """Tell every waiter, once; a late acknowledgement after the time limit tells nobody."""
-        if self.settled:
-            return
-        self.settled = True
-        self.expiry.cancel()
-        for part in self.parts:
-            part.delivery.settle(part.indices, outcome)
-
-
-class _Lane:
-    """One partition: batches that wait, whether one is on its way, and whether that one is over its time limit."""
-
-    __slots__ = ("overdue", "partition", "sending", "topic", "waiting")
-
-    def __init__(self, topic: str, partition: int) -> None:
-        self.topic = topic
-        self.partition = partition
-        self.waiting: deque[_Batch] = deque()
-        self.sending = False
-        self.overdue = False
-
-
 class KafkaPublisher:
     """`Publisher` on a broker. `start` returns at once, also while the broker is away: publishing then answers
     `NotDurable` after `ack_timeout_seconds` until it comes. In a partition whose last batch is overdue it answers so
@@ -159,7 +73,7 @@ class KafkaPublisher:
         self._batch_bytes_max = batch_bytes_max
         self._ack_timeout_seconds = ack_timeout_seconds
         self._lanes_of = {
-            name: [_Lane(topic.name, partition) for partition in range(topic.partitions)]
+            name: [Lane(topic.name, partition) for partition in range(topic.partitions)]
             for name, topic in topics.items()
         }
         self._lanes = [lane for lanes in self._lanes_of.values() for lane in lanes]
@@ -203,8 +117,8 @@ class KafkaPublisher:
         """See `Publisher.publish_one`."""
         if len(value) > RECORD_BYTES_MAX:
             return RecordTooLarge()
-        delivery = _Delivery(1, self._loop.create_future())
-        part = _Part(delivery)
+        delivery = Delivery(1, self._loop.create_future())
+        part = Part(delivery)
         part.add(0, (key, value))
         lanes = self._lanes_of[EVENTS.name]
         self._take({partition_of(key, len(lanes)): part}, lanes, part.body_bytes)
@@ -215,8 +129,8 @@ class KafkaPublisher:
         """See `Publisher.publish`."""
         if not records:
             return []
-        delivery = _Delivery(len(records), self._loop.create_future())
-        parts: dict[int, _Part] = {}
+        delivery = Delivery(len(records), self._loop.create_future())
+        parts: dict[int, Part] = {}
         lanes = self._lanes_of[topic]
         size, lane_count = 0, len(lanes)
         last_key: bytes | None = None
@@ -232,7 +146,7 @@ class KafkaPublisher:
                 # A session's events come in a row, and share the object.
                 last_key = key
                 partition = partition_of(key, lane_count)
-                part = parts.get(partition) or parts.setdefault(partition, _Part(delivery))
+                part = parts.get(partition) or parts.setdefault(partition, Part(delivery))
             part.indices.append(index)
             part.records.append(record)
             part.body_bytes += value_bytes + RECORD_OVERHEAD_BYTES
@@ -242,13 +156,13 @@ class KafkaPublisher:
             await delivery.future
         return delivery.outcomes
 
-    def _take(self, parts: Mapping[int, _Part], lanes: Sequence[_Lane], size: int) -> None:
+    def _take(self, parts: Mapping[int, Part], lanes: Sequence[Lane], size: int) -> None:
         if self.in_flight_bytes + size > self._in_flight_bytes_max:
             raise Overloaded
         for partition, part in parts.items():
             self._append(lanes[partition], part)
 
-    def _append(self, lane: _Lane, part: _Part) -> None:
+    def _append(self, lane: Lane, part: Part) -> None:
         if part.body_bytes > self._batch_bytes_max and len(part.records) > 1:
             for piece in part.pieces(self._batch_bytes_max):
                 self._append(lane, piece)
@@ -263,18 +177,18 @@ class KafkaPublisher:
             if lane.overdue:
                 part.delivery.settle(part.indices, NotDurable())
                 return
-            batch = self._enqueue(lane, _Batch())
+            batch = self._enqueue(lane, Batch())
         self.in_flight_bytes += part.body_bytes
         batch.body_bytes += part.body_bytes
         batch.parts.append(part)
 
-    def _enqueue(self, lane: _Lane, batch: _Batch) -> _Batch:
+    def _enqueue(self, lane: Lane, batch: Batch) -> Batch:
         batch.began_at = self._loop.time()
         batch.expiry = self._loop.call_at(batch.began_at + self._ack_timeout_seconds, self._expire, lane, batch)
         self._line_up(lane, batch)
         return batch
 
-    def _line_up(self, lane: _Lane, batch: _Batch) -> None:
+    def _line_up(self, lane: Lane, batch: Batch) -> None:
         lane.waiting.append(batch)
         if not lane.sending and self._producer is not None:
             lane.sending = True
@@ -286,7 +200,7 @@ class KafkaPublisher:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    def _expire(self, lane: _Lane, batch: _Batch) -> None:
+    def _expire(self, lane: Lane, batch: Batch) -> None:
         """The time limit passed. What was not sent yet is forgotten; what is on its way keeps its bytes.
 
         With a batch that is on its way all those behind it are given up.
@@ -304,7 +218,7 @@ class KafkaPublisher:
             self.in_flight_bytes -= waiting.body_bytes
             waiting.settle(NotDurable())
 
-    async def _drain(self, lane: _Lane) -> None:
+    async def _drain(self, lane: Lane) -> None:
         try:
             while lane.waiting and self._producer is not None:
                 await self._send(lane, lane.waiting.popleft(), self._producer)
@@ -312,7 +226,7 @@ class KafkaPublisher:
         finally:
             lane.sending = lane.overdue = False
 
-    async def _send(self, lane: _Lane, batch: _Batch, producer: AIOKafkaProducer) -> None:
+    async def _send(self, lane: Lane, batch: Batch, producer: AIOKafkaProducer) -> None:
         builder = producer.create_batch()
         append, now_ms = builder.append, time.time_ns() // 1_000_000
         for part in batch.parts:
@@ -332,7 +246,7 @@ class KafkaPublisher:
         if self.is_away:
             self._note_back()
 
-    def _resend(self, lane: _Lane, batch: _Batch, fault: KafkaError) -> None:
+    def _resend(self, lane: Lane, batch: Batch, fault: KafkaError) -> None:
         """Decide what becomes of a batch that failed for good: apart, again, or its outcome."""
         self.in_flight_bytes -= batch.body_bytes
         too_large = isinstance(fault, MessageSizeTooLargeError)
@@ -346,7 +260,7 @@ class KafkaPublisher:
         batch.expiry.cancel()
         alone = [[piece] for part in batch.parts for piece in part.pieces(0)]
         for parts in alone if too_large else [batch.parts]:
-            again = _Batch()
+            again = Batch()
             again.attempts = batch.attempts
             again.parts = parts
             again.body_bytes = sum(part.body_bytes for part in parts)

@@ -5,11 +5,11 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+from pathline.event import line
 from pathline.limits import Limits
-from pathline.snapshot import snapshot
 
 EVENT_BYTES = 64
 """What an event takes in memory beside its own bytes."""
@@ -62,8 +62,8 @@ class Buffer:
         self._ring_at_events = self._ring_at_bytes = NEVER
         self.has_ended = False
 
-    def offer(self, fields: Mapping[str, Any], event_id: str, logged_at: float, ended_session_id: str | None) -> bool:
-        """Append the fields as they are now; False when there is no room, and after the end.
+    def offer(self, fields: dict[str, Any], event_id: str, logged_at: float, ended_session_id: str | None) -> bool:
+        """Append the fields as they are now, completed in place; False when there is no room, and after the end.
 
         Raises:
             NotSerialisable: a value has no JSON.
@@ -71,16 +71,15 @@ class Buffer:
         waiting = self._waiting
         if len(waiting) + self._taken >= self._events_room:
             return False
-        taken_down = snapshot(fields, event_id, logged_at, ended_session_id)
+        taken_down = line(fields, event_id, logged_at, ended_session_id)
         nbytes = len(taken_down) + EVENT_BYTES
-        self._bytes_in += nbytes
-        held = self._bytes_in - self._bytes_out
+        held = self._bytes_in - self._bytes_out + nbytes
         if held > self._bytes_max:
-            self._bytes_in -= nbytes
             if held - nbytes > self._bytes_max * FULL_FROM:
                 # Until there is room again nothing is copied only to be dropped.
                 self._events_room = 0
             return False
+        self._bytes_in += nbytes
         waiting.append(taken_down)
         return (len(waiting) < self._ring_at_events and held < self._ring_at_bytes) or self._wake(len(waiting), held)
 

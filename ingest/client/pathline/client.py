@@ -30,7 +30,7 @@ _current = current_scope.get
 class Client:
     """Takes events and sends them in the background.
 
-    `log` never blocks and never raises. What it is given is copied at once: change it afterwards as you like.
+    `log` never blocks and never raises. What it is given becomes JSON at once: change it afterwards as you like.
     The thread starts with the first event. After a fork the child begins with an empty queue, counters at zero and a
     thread of its own; what was queued is sent by the parent alone.
     """
@@ -78,7 +78,7 @@ class Client:
         try:
             now = time()
             event_id = self._new_id(now)
-            if self._offer(fields, event_id, now, None):
+            if self._offer(fields, event_id, now, None):  # type: ignore[arg-type]  # a TypedDict is a dict
                 return event_id
             self._not_taken()
         except Exception:  # noqa: BLE001 - logging must not break what is logged
@@ -101,7 +101,7 @@ class Client:
             elif not is_event_id(event_id):
                 self._counts.rejected("invalid_id")
                 return None
-            if not self._offer(fields, event_id, now, ended_session_id):
+            if not self._offer(dict(fields), event_id, now, ended_session_id):
                 self._not_taken()
                 return None
             if not self._started:

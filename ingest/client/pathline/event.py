@@ -9,6 +9,9 @@ import pathlib
 import uuid
 from collections.abc import Mapping, Sequence, Set
 from typing import Any, Literal, TypedDict
+from urllib.parse import quote, unquote
+
+import orjson
 
 Kind = Literal["llm", "tool", "vector_db", "data", "span"]
 Property = str | int | float | bool
@@ -53,25 +56,47 @@ class NotSerialisable(Exception):
     """The event holds a value that has no JSON; nothing of it was sent."""
 
 
-def line(fields: Mapping[str, Any], event_id: str, logged_at: float, ended_session_id: str | None) -> str:
-    """The event as one line of JSON, in ASCII.
+def line(fields: dict[str, Any], event_id: str, logged_at: float, ended_session_id: str | None) -> bytes:
+    """The event as it is now: the quoted id of the session that it ends, or nothing; a space; the JSON, on one line.
+
+    `fields` is completed in place: a copy would cost as much as the JSON. NaN and the infinities, which JSON has not,
+    become null.
 
     Raises:
         NotSerialisable: a value has no JSON.
     """
-    whole = {name: value for name, value in fields.items() if value is not None}
-    if ended_session_id is None:
-        whole["event_id"] = event_id
-        if "started_at" not in whole and "ended_at" not in whole:
+    for value in fields.values():
+        if value is None:
+            fields = {name: value for name, value in fields.items() if value is not None}
+            break
+    ended = b" "
+    if ended_session_id is not None:
+        ended = quote(ended_session_id, safe="", errors="replace").encode("ascii") + b" "
+    else:
+        fields["event_id"] = event_id
+        if "started_at" not in fields and "ended_at" not in fields:
             # The start is part of what makes a second copy a copy, so it is never left to the time of receipt.
-            whole["started_at"] = logged_at
-    return json_text(whole)
-
-
-def json_text(value: object) -> str:
-    """JSON in ASCII without line breaks; raises NotSerialisable."""
+            fields["started_at"] = logged_at
     try:
-        return json.dumps(value, default=_plain, allow_nan=False, separators=(",", ":"))
+        text = orjson.dumps(fields, _plain)
+    except Exception:  # noqa: BLE001 - a value's own methods may raise anything, and the other way says what is wrong
+        text = _slow_json_text(fields)
+    # The sum is a copy of the right size: what orjson gives holds eight times as much memory as it needs.
+    return ended + text
+
+
+def parted(line: bytes) -> tuple[bytes, str | None]:
+    """The JSON of a line, and the id of the session that it ends."""
+    ended, _, text = line.partition(b" ")
+    return text, unquote(ended.decode("ascii")) or None
+
+
+def _slow_json_text(value: object) -> bytes:
+    """What orjson refuses and JSON has all the same: keys that are numbers, integers over 64 bits, halves of surrogate
+    pairs, deep nesting.
+    """
+    try:
+        return json.dumps(value, default=_plain, allow_nan=False, separators=(",", ":")).encode("ascii")
     except Exception as fault:  # a value's own methods may raise anything
         raise NotSerialisable(str(fault)[:200]) from fault
 

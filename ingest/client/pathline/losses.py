@@ -5,9 +5,8 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from pathline.counts import Counts, Reason
-from pathline.event import NotSerialisable, line
+from pathline.event import parted
 from pathline.limits import EVENT_BYTES_MAX
-from pathline.snapshot import logged
 
 logger = logging.getLogger("pathline")
 
@@ -16,7 +15,7 @@ class Line(NamedTuple):
     """One event as it is sent."""
 
     text: bytes
-    """JSON in ASCII."""
+    """JSON."""
     ended_session_id: str | None
     """Set when it is a session's end."""
 
@@ -37,18 +36,12 @@ class Losses:
         if is_first:
             logger.warning("Events are dropped: %s %s (said once; Client.stats() counts them)", reason, detail)
 
-    def lines(self, snapshots: Sequence[bytes]) -> list[Line]:
-        """The logged events as JSON, without those that have none or are longer than the server takes."""
+    def lines(self, taken: Sequence[bytes]) -> list[Line]:
+        """The lines taken from the queue, without those that are longer than the server takes."""
         lines: list[Line] = []
-        for taken in snapshots:
-            event = logged(taken)
-            try:
-                text = event.fields if isinstance(event.fields, str) else line(event.fields, *event[1:])
-            except NotSerialisable as fault:
-                self.drop("not_serialisable", 1, str(fault))
-                continue
-            if len(text) > EVENT_BYTES_MAX:
-                self.drop("too_large", 1, f"{len(text)} bytes")
+        for one in taken:
+            if len(one) > EVENT_BYTES_MAX:
+                self.drop("too_large", 1, f"{len(one)} bytes")
             else:
-                lines.append(Line(text.encode("ascii"), event.ended_session_id))
+                lines.append(Line(*parted(one)))
         return lines

@@ -113,6 +113,13 @@ def test_a_connection_that_the_server_closes_while_idle_is_replaced() -> None:
         assert client.stats().retried == 0
 
 
+def nested(depth: int) -> list[Any]:
+    value: list[Any] = []
+    for _ in range(depth):
+        value = [value]
+    return value
+
+
 def test_nothing_that_is_logged_raises_and_everything_is_counted() -> None:
     circle: list[Any] = []
     circle.append(circle)
@@ -120,17 +127,23 @@ def test_nothing_that_is_logged_raises_and_everything_is_counted() -> None:
         log: Any = client.log
         assert log("positional") is None
         assert log(event_id="no-uuid") is None
-        for body in (object(), float("nan"), circle, {(1, 2): 3}):
+        for body in (object(), circle, {(1, 2): 3}):
             log(request=body)
         log(name="x" * (16 * 1024 * 1024))
         log(name="good", request={"at": datetime(2026, 1, 1, tzinfo=UTC), "id": uuid.UUID(int=0), "text": "\ud800"})
+        log(name="fair", request=[2**70, 1.5], response={1: None, "deep": nested(300)})
+        log(name="nan", request=[float("nan"), 1.5])
         assert client.flush(20)
         client.close()
         assert client.log(name="late") is None
 
-        assert [event["name"] for event in door.events] == ["good"]
-        expected = {"rejected": 2, "not_serialisable": 4, "too_large": 1, "closed": 1}
-        assert (client.stats().sent, client.stats().dropped) == (1, expected)
+        good, fair, nan = door.events
+        assert good["request"] == {"at": "2026-01-01T00:00:00+00:00", "id": str(uuid.UUID(int=0)), "text": "\ud800"}
+        assert fair["request"] == [2**70, 1.5]
+        assert nan["request"] == [None, 1.5]
+        assert fair["response"] == {"1": None, "deep": nested(300)}
+        expected = {"rejected": 2, "not_serialisable": 3, "too_large": 1, "closed": 1}
+        assert (client.stats().sent, client.stats().dropped) == (3, expected)
 
 
 def test_with_the_server_away_the_queue_is_bounded_and_every_call_is_counted() -> None:
