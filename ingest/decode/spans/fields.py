@@ -13,7 +13,7 @@ from infra.project_settings import ProjectSettings
 from ingest.decode.spans.field_tables import FIELD_NAMES, HEADERS, HELICONE_PLACES, PLACES, SESSION_NAME_OF_ROOT
 from ingest.decode.spans.identity import span_event_id
 from ingest.decode.spans.span import Fields
-from ingest.decode.spans.values import read_attributes, read_value, text_of
+from ingest.decode.spans.values import named_text, read_attributes, read_value, text_of
 
 HELICONE_FIRST_CHARACTERS = ("h", "H", "t", "T", "l", "L")
 """What the spellings of a Helicone name begin with."""
@@ -125,7 +125,7 @@ def own_fields(attributes: Mapping[str, Any], is_root: bool, helicone: Iterable[
     for key, (field, rank) in places.items():
         if rank >= ranks[field] or (key in SESSION_NAME_OF_ROOT and not is_root):
             continue
-        if text := text_of(attributes[key]):
+        if text := named_text(key, attributes[key]):
             ranks[field], texts[field], keys[FIELD_NAMES[field]] = rank, text, key
     if not keys:
         return NOTHING_OWN

@@ -72,6 +72,14 @@ def text_of(value: Any) -> str:
     return text.replace("\0", "") if "\0" in text else text
 
 
+def named_text(name: str, value: Any) -> str:
+    """`text_of` an attribute of this name; MLflow writes its texts as JSON, so that a model is `"\\"gpt-4o\\""`."""
+    text = text_of(value)
+    if text[:1] == '"' and name.startswith("mlflow."):
+        return text_of(parsed(text))
+    return text
+
+
 def json_text(value: Any) -> str:
     """The compact JSON of a value."""
     return _encoder.encode(value).decode()

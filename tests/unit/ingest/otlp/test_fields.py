@@ -117,6 +117,26 @@ def test_a_resource_comes_after_the_headers(field: str, names: list[str]) -> Non
         assert getattr(fields_at_door({}, {name: "r"}, HEADERS), field) == "head"
 
 
+@pytest.mark.parametrize(
+    ("name", "field"),
+    [
+        ("mlflow.trace.session", "session_id"),
+        ("mlflow.trace.user", "user_id"),
+        ("mlflow.traceName", "session_name"),
+    ],
+)
+@pytest.mark.parametrize(
+    ("sent", "text"), [('"a b"', "a b"), ('"\\u00e9\\u0000"', "é"), ('"cut', '"cut'), ('""', None)]
+)
+def test_mlflow_writes_texts_as_json(name: str, field: str, sent: str, text: str | None) -> None:
+    assert getattr(fields_at_door({name: sent}), field) == text
+    assert getattr(decoded({name: sent}), field) == text
+
+
+def test_quotes_of_others_are_theirs() -> None:
+    assert fields_at_door({"session.id": '"s"'}).session_id == '"s"'
+
+
 @pytest.mark.parametrize("name", NAMES[3:])
 def test_a_resource_names_a_session_by_helicones_names_only(name: str) -> None:
     assert fields_at_door({}, {name: "r"}).session_name is None
