@@ -133,6 +133,26 @@ def test_mlflow_writes_texts_as_json(name: str, field: str, sent: str, text: str
     assert getattr(decoded({name: sent}), field) == text
 
 
+@pytest.mark.parametrize(
+    ("parent", "flags"),
+    [
+        (b"", []),
+        (bytes(8), []),
+        (bytes(16), []),
+        (b"x", ["parent_id_ignored"]),
+        (bytes(range(256)) * 64, ["parent_id_ignored"]),
+    ],
+    ids=["none", "zero", "long zero", "short", "long"],
+)
+def test_a_parent_that_no_span_can_be_makes_a_root(parent: bytes, flags: list[str]) -> None:
+    attributes = {"gen_ai.operation.name": "chat", "agent.name": "a"}
+    assert fields_at_door(attributes, parent_span_id=parent).session_name == "a"
+    span = decoded(attributes, parent_span_id=parent)
+    assert (span.parent_span_id, span.session_name) == (None, "a")
+    assert span.event is not None
+    assert (span.event.parent_span_id, span.event.flags) == (None, flags)
+
+
 def test_quotes_of_others_are_theirs() -> None:
     assert fields_at_door({"session.id": '"s"'}).session_id == '"s"'
 
