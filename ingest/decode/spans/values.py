@@ -9,6 +9,7 @@ import msgspec
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 
 from ingest.decode.json_faults import UNREADABLE
+from ingest.decode.surrogates import readable_text
 from ingest.event import InvalidEvent
 
 DEPTH_MAX = 100
@@ -109,7 +110,7 @@ def parsed(value: Any) -> Any:
     if type(value) is not str or not value or value[0] not in '{["0123456789-tfn \t\r\n':
         return value
     try:
-        found = _decoder.decode(value)
+        found = _decoder.decode(readable_text(value))
     except UNREADABLE:
         return value
     many = value.count("[") + value.count("{") > PARSED_DEPTH_MAX

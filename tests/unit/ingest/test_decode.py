@@ -151,6 +151,16 @@ def test_text_bodies_that_are_json_or_streams(text: str, status: int, body: Any)
     assert body_of(stream(text, status=status)) == body
 
 
+def test_lone_surrogates_inside_of_a_text_body_are_replaced() -> None:
+    """There they are no escapes of the request's own JSON, so the door does not see them."""
+    chunk = {"model": "m", "choices": [{"delta": {"content": "Hi"}}], "usage": {"completion_tokens": 2}}
+    sent = json.dumps(chunk).replace("Hi", "a\\ud83d b\\ud83c\\udfbf c\\\\ud83d")
+    event = stream(f"data: {sent}\n\ndata: [DONE]\n")
+    assert body_of(event)["choices"][0]["message"]["content"] == "a\ufffd b\U0001f3bf c\\ud83d"
+    assert (event.model, event.completion_tokens) == ("m", 2)
+    assert body_of(stream('{"a": "\\udfff"}')) == {"a": "\ufffd"}
+
+
 @pytest.mark.parametrize(
     "text", ["Hello", 'Traceback (most recent call last):\n  x\n\n{"a": 1}', "data: nothing", "{cut"]
 )
