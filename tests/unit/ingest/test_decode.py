@@ -94,6 +94,14 @@ def test_chat_streams_fold_with_their_tools() -> None:
     assert (event.prompt_tokens, event.completion_tokens, event.model) == (1, 2, "m")
 
 
+def test_the_first_id_and_model_that_are_not_empty_count() -> None:
+    filters = {"id": "", "model": "", "choices": [], "prompt_filter_results": [{"prompt_index": 0}]}
+    chunks = [filters, *({"id": n, "model": n, "choices": [{"delta": {"content": n}}]} for n in ("one", "two"))]
+    event = log({"model": "deployment"}, {"streamed_data": chunks})
+    body = body_of(event)
+    assert (event.model, body["id"], body["prompt_filter_results"]) == ("one", "one", [{"prompt_index": 0}])
+
+
 def test_anthropic_streams_fold() -> None:
     chunks = [
         {
