@@ -221,3 +221,6 @@ async def test_paths_and_methods(doors: Doors) -> None:
     assert "x-other" not in options.headers["access-control-allow-headers"]
     for path in ("/livez", "/readyz", "/healthcheck", "/metrics"):
         assert (await doors.client.get(path)).status_code == 200
+        wrong = await post(doors, {}, path)
+        assert (wrong.status_code, wrong.headers["allow"]) == (405, "GET, HEAD, OPTIONS")
+        assert wrong.json() == {"error": "Method not allowed", "code": "method_not_allowed"}
