@@ -140,7 +140,7 @@ def mapped_values(
     for mapping in settings.mappings:
         if mapping.field not in found:
             source = resource if mapping.scope == "resource" else attributes
-            if text := text_of(source.get(mapping.attribute)):
+            if text := named_text(mapping.attribute, source.get(mapping.attribute)):
                 found[mapping.field] = text
     return found
 

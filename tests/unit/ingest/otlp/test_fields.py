@@ -238,6 +238,12 @@ def test_a_mapping_comes_before_all_tables() -> None:
     assert (event.model, event.provider, event.properties) == ("own", "X", {"team": "7"})
 
 
+def test_a_mapping_reads_mlflows_texts_too() -> None:
+    settings = ProjectSettings(mappings=(Mapping("session_id", "mlflow.own"),))
+    assert fields_at_door({"mlflow.own": '"s"'}, settings=settings).session_id == "s"
+    assert decoded({"mlflow.own": '"s"'}, settings=settings).session_id == "s"
+
+
 def test_the_event_id_is_that_of_the_span_or_the_one_that_it_names() -> None:
     namespace = uuid.UUID("2f88cae1-2e69-5a3b-ad10-f25ae169315b")
     derived = str(uuid.uuid5(namespace, f"{TRACE_ID.hex()}-{SPAN_ID.hex()}"))
