@@ -13,7 +13,7 @@ from infra.project_settings import ProjectSettings
 from ingest.decode.spans.field_tables import FIELD_NAMES, HEADERS, HELICONE_PLACES, PLACES, SESSION_NAME_OF_ROOT
 from ingest.decode.spans.identity import parent_of, span_event_id
 from ingest.decode.spans.span import Fields
-from ingest.decode.spans.values import named_text, read_attributes, read_value, text_of
+from ingest.decode.spans.values import named_text, read_attributes, read_value
 
 HELICONE_FIRST_CHARACTERS = ("h", "H", "t", "T", "l", "L")
 """What the spellings of a Helicone name begin with."""
