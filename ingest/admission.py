@@ -1,6 +1,7 @@
 """Who may send and how much: credentials, and bodies read within their limits."""
 
 import asyncio
+import re
 from collections.abc import Mapping, MutableMapping, Sequence
 from functools import lru_cache
 from typing import Any, Protocol
@@ -34,9 +35,21 @@ PIECE_COST_BYTES = 4 * 1024
 """What an empty piece takes of a step, so that a body of nothing but empty members gives turns too."""
 GZIP_ONLY = (b"gzip",)
 
+_BEARER = re.compile(r"bearer(?:%20|\s|$)\s*", re.IGNORECASE | re.ASCII)
 _CREDENTIAL_HEADERS = (b"helicone-auth", b"authorization", b"x-api-key", b"api-key")
 
+_AUTHORIZATION = b"authorization"
+
 Headers = Mapping[bytes, bytes]
+
+
+def headers_of(scope: Scope) -> dict[bytes, bytes]:
+    """The headers of a call by name. Of one sent twice the last counts, but `Authorization`, a list, is joined."""
+    sent = scope["headers"]
+    headers = dict(sent)
+    if len(headers) < len(sent) and _AUTHORIZATION in headers:
+        headers[_AUTHORIZATION] = b", ".join(value for name, value in sent if name == _AUTHORIZATION)
+    return headers
 
 
 class Keys(Protocol):
@@ -182,7 +195,7 @@ def _key_text(headers: Headers, scope: Scope) -> str | None:
     for name in _CREDENTIAL_HEADERS:
         value = headers.get(name)
         if value:
-            key = _key_in(value, is_list=name == b"authorization")
+            key = _key_in(value, is_list=name == _AUTHORIZATION)
             if key:
                 return key
     return scope.get(KEY_IN_PATH)
@@ -197,5 +210,6 @@ def _key_in(value: bytes, is_list: bool) -> str:
 
 
 def _without_bearer(text: str) -> str:
-    text = text.strip().replace("Bearer%20", "Bearer ", 1)
-    return text[7:].strip() if text[:7].lower() == "bearer " else text
+    text = text.strip()
+    bearer = _BEARER.match(text)
+    return text[bearer.end() :] if bearer else text

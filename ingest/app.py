@@ -114,8 +114,10 @@ class Front:
             await self._refuse(send, NotFound())
         elif method == "OPTIONS":
             await _send_options(scope, send)
-        elif door is None:
+        elif door is None and method in ("GET", "HEAD"):
             await self._rest(scope, receive, send)
+        elif door is None:
+            await self._refuse(send, MethodNotAllowed(allowed="GET, HEAD, OPTIONS"))
         elif method != "POST":
             await door.refuse(dict(scope["headers"]), send, MethodNotAllowed())
         else:

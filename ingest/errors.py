@@ -66,6 +66,10 @@ class MethodNotAllowed(IngestError):
     code = "method_not_allowed"
     status = 405
 
+    def __init__(self, text: str = "", *, allowed: str = "POST, OPTIONS") -> None:
+        super().__init__(text)
+        self.allowed = allowed
+
 
 class PayloadTooLarge(IngestError):
     """Payload too large"""

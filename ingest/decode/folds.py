@@ -35,8 +35,9 @@ def _fold_chat(chunks: list[Chunk]) -> Chunk:
     usage = None
     for chunk in chunks:
         for key, value in chunk.items():
-            if key not in ("choices", "usage"):
-                folded.setdefault(key, value)
+            # Azure begins with a chunk about its filters, whose id and model are empty.
+            if key not in ("choices", "usage") and folded.get(key) in (None, ""):
+                folded[key] = value
         x_groq = chunk.get("x_groq")
         usage = chunk.get("usage") or (x_groq.get("usage") if isinstance(x_groq, dict) else None) or usage
         for choice in _objects(chunk.get("choices")):

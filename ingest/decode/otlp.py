@@ -33,7 +33,7 @@ from ingest.decode.spans.fields import (
     resource_fields,
     span_fields,
 )
-from ingest.decode.spans.identity import check_span, span_event_id
+from ingest.decode.spans.identity import check_span, parent_of, span_event_id
 from ingest.decode.spans.paths import derived_path
 from ingest.decode.spans.properties import helicone_name, read_properties
 from ingest.decode.spans.sources import SpanEvent, value_of
@@ -116,11 +116,13 @@ def decode_span(record: Record, settings: ProjectSettings) -> Span:
     if end_us < sent.start_us:
         end_us = sent.start_us
         flags.append("end_set_to_start")
+    if any(span.parent_span_id) and not parent_of(span.parent_span_id):
+        flags.append("parent_id_ignored")
     found = Span(
         record.project_id,
         span.trace_id.hex(),
         span.span_id.hex(),
-        span.parent_span_id.hex() or None,
+        parent_of(span.parent_span_id).hex() or None,
         started_at,
         from_us(end_us),
         from_us(record.received_at_us),
@@ -162,7 +164,7 @@ def _read(record: Record, settings: ProjectSettings) -> _Sent:
     values = read_attributes(span.attributes)
     helicone = _helicone_names(values)
     resource = _resource(within.resource)
-    fields, own = span_fields(values, not span.parent_span_id, helicone, resource, record.headers, settings)
+    fields, own = span_fields(values, not parent_of(span.parent_span_id), helicone, resource, record.headers, settings)
     for name, text in zip(FIELD_NAMES[:4], fields, strict=True):
         check_text(name, text)
     mapped = mapped_values(values, resource.attributes, settings) if settings.mappings else {}

@@ -5,6 +5,7 @@ from typing import Any
 import msgspec
 
 from ingest.decode.folds import fold
+from ingest.decode.surrogates import readable_text
 from ingest.event import InvalidEvent
 
 FOLDED_BYTES_MAX = 15 * 1024 * 1024
@@ -39,7 +40,7 @@ def read_text_body(literal: msgspec.Raw, status: int, provider: str, *, keep_chu
         InvalidEvent: the literal is no JSON string.
     """
     try:
-        text = _text_decoder.decode(literal)
+        text = readable_text(_text_decoder.decode(literal))
     except (*_NOT_JSON, UnicodeDecodeError) as fault:
         raise InvalidEvent(f"Invalid textBody: {fault}", code="invalid_body") from fault
     stripped = text.strip()

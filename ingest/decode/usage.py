@@ -218,7 +218,7 @@ def set_tokens(event: Event, tokens: Tokens) -> None:
 
 def _matches(shape: Shape, usage: dict[str, Any]) -> bool:
     for key in shape.any_of:
-        if key in usage:
+        if usage.get(key) is not None:
             return not shape.and_any_of or any(also in usage for also in shape.and_any_of)
     return False
 

@@ -14,7 +14,6 @@ HeaderList = list[tuple[bytes, bytes]]
 JSON = (b"content-type", b"application/json")
 ANY_ORIGIN = (b"access-control-allow-origin", b"*")
 """Browsers may log with a write-only key from any page."""
-ALLOW = (b"allow", b"POST, OPTIONS")
 
 Fault = IngestError | InvalidEvent
 
@@ -38,7 +37,7 @@ async def send_fault(send: Send, fault: Fault) -> None:
         content["id"] = fault.correlation_id
     headers = fault_headers(fault)
     if isinstance(fault, MethodNotAllowed):
-        headers.append(ALLOW)
+        headers.append((b"allow", fault.allowed.encode()))
     await send_json(send, fault.status, content, headers)
 
 

@@ -12,7 +12,7 @@ import structlog
 from starlette.types import Receive, Scope, Send
 
 from infra.projects import Credential
-from ingest.admission import GZIP_ONLY, Admission, ClientGone, Headers
+from ingest.admission import GZIP_ONLY, Admission, ClientGone, Headers, headers_of
 from ingest.errors import IngestError, InternalError, PublishError
 from ingest.event import InvalidEvent
 from ingest.metrics import DoorTally
@@ -50,7 +50,7 @@ class Door:
         self.tally = DoorTally()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        headers = dict(scope["headers"])
+        headers = headers_of(scope)
         try:
             sender = self.admission.known_writer(headers, scope) or await self.admission.writer(headers, scope)
             body = await self.admission.read_body(headers, receive, self.body_bytes_max, self.encodings)

@@ -1,6 +1,8 @@
 """The native doors: `POST /v1/events` and `POST /v1/sessions/{id}/end` (spec: native.md)."""
 
+import re
 from collections.abc import Callable, Iterable
+from itertools import islice
 from typing import TypeVar
 from urllib.parse import unquote
 
@@ -25,6 +27,8 @@ ENCODINGS = (b"gzip", b"zstd")
 _HEADERS = [JSON, ANY_ORIGIN]
 _ERRORS_ONLY = b"results=errors"
 _NDJSON = b"application/x-ndjson"
+_LINE = re.compile(rb"\S[^\n]*")
+"""A line that is not blank, without the blanks that it begins with."""
 _batch_decoder = msgspec.json.Decoder(list[msgspec.Raw])
 _ARRAY = ord("[")
 
@@ -42,7 +46,7 @@ class EventsDoor(Door):
     async def take(self, sender: Credential, headers: Headers, body: bytes, scope: Scope, send: Send) -> None:
         """Publish the events; 200 says of each whether it is durable."""
         errors_only = _ERRORS_ONLY in scope["query_string"].split(b"&")
-        if headers.get(b"content-type", b"").startswith(_NDJSON):
+        if headers.get(b"content-type", b"").lower().startswith(_NDJSON):
             await self._take_batch(sender, _line_outcomes(_lines(body), sender, self.clock_us()), errors_only, send)
             return
         text = readable(body)
@@ -127,9 +131,14 @@ def _items(text: bytes) -> list[msgspec.Raw]:
     return items
 
 
-def _lines(body: bytes) -> list[bytes]:
-    lines = body.split(b"\n", EVENTS_MAX + 1)
-    _check_count(sum(1 for line in lines if line.strip()))
+def _lines(body: bytes) -> list[tuple[int, bytes]]:
+    """The lines that are not blank, each with its number; however many blank ones stand between them."""
+    lines, number, counted_to = [], 1, 0
+    for found in islice(_LINE.finditer(body), EVENTS_MAX + 1):
+        number += body.count(b"\n", counted_to, found.start())
+        counted_to = found.start()
+        lines.append((number, found[0]))
+    _check_count(len(lines))
     return lines
 
 
@@ -159,12 +168,10 @@ def _outcomes(
     return outcomes
 
 
-def _line_outcomes(lines: Iterable[bytes], sender: Credential, received_at_us: int) -> list[Outcome]:
+def _line_outcomes(lines: Iterable[tuple[int, bytes]], sender: Credential, received_at_us: int) -> list[Outcome]:
     """As `_outcomes`, but each line is a text of its own: a bad one is refused alone, with its number."""
     outcomes: list[Outcome] = []
-    for number, line in enumerate(lines, 1):
-        if not line.strip():
-            continue
+    for number, line in lines:
         try:
             outcomes.append(native_envelope(readable(line), sender, received_at_us))
         except InvalidEvent as fault:

@@ -3,7 +3,7 @@
 import re
 from typing import Any
 
-from ingest.decode.spans.values import text_of
+from ingest.decode.spans.values import named_text
 
 _INDEX_DIGITS_MAX = 9
 _has_number = re.compile(r"\.[0-9]").search
@@ -40,7 +40,7 @@ class Attributes:
         """The first text among these that is not empty, other values as JSON; it counts as used."""
         values = self.values
         for name in names:
-            if name in values and (text := text_of(values[name])):
+            if name in values and (text := named_text(name, values[name])):
                 self.used.add(self.prefix + name)
                 return text
         return None

@@ -11,9 +11,9 @@ from opentelemetry.proto.trace.v1 import trace_pb2
 
 from infra.project_settings import ProjectSettings
 from ingest.decode.spans.field_tables import FIELD_NAMES, HEADERS, HELICONE_PLACES, PLACES, SESSION_NAME_OF_ROOT
-from ingest.decode.spans.identity import span_event_id
+from ingest.decode.spans.identity import parent_of, span_event_id
 from ingest.decode.spans.span import Fields
-from ingest.decode.spans.values import read_attributes, read_value, text_of
+from ingest.decode.spans.values import named_text, read_attributes, read_value
 
 HELICONE_FIRST_CHARACTERS = ("h", "H", "t", "T", "l", "L")
 """What the spellings of a Helicone name begin with."""
@@ -83,7 +83,7 @@ def door_facts(
         # In the span's own order, which decides between two letter cases of one name.
         helicone = _helicone_attributes(trace_pb2.Span.FromString(encoded).attributes)
         wanted |= helicone
-    own = own_fields(wanted, not span.parent_span_id, helicone) if wanted else NOTHING_OWN
+    own = own_fields(wanted, not parent_of(span.parent_span_id), helicone) if wanted else NOTHING_OWN
     mapped = mapped_values(wanted, resource.attributes, settings) if settings.mappings else {}
     event_id = span_event_id(span.trace_id, span.span_id, own.request_id)
     if own is NOTHING_OWN and not mapped and not headers:
@@ -96,7 +96,7 @@ def door_fields(
 ) -> Fields:
     """The four fields alone. `headers` have lower-cased names and stripped values."""
     attributes = read_attributes(span.attributes)
-    return span_fields(attributes, not span.parent_span_id, attributes, resource, headers, settings)[0]
+    return span_fields(attributes, not parent_of(span.parent_span_id), attributes, resource, headers, settings)[0]
 
 
 def span_fields(
@@ -125,7 +125,7 @@ def own_fields(attributes: Mapping[str, Any], is_root: bool, helicone: Iterable[
     for key, (field, rank) in places.items():
         if rank >= ranks[field] or (key in SESSION_NAME_OF_ROOT and not is_root):
             continue
-        if text := text_of(attributes[key]):
+        if text := named_text(key, attributes[key]):
             ranks[field], texts[field], keys[FIELD_NAMES[field]] = rank, text, key
     if not keys:
         return NOTHING_OWN
@@ -140,7 +140,7 @@ def mapped_values(
     for mapping in settings.mappings:
         if mapping.field not in found:
             source = resource if mapping.scope == "resource" else attributes
-            if text := text_of(source.get(mapping.attribute)):
+            if text := named_text(mapping.attribute, source.get(mapping.attribute)):
                 found[mapping.field] = text
     return found
 

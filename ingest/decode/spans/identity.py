@@ -8,8 +8,7 @@ from ingest.decode.limits import FUTURE_MAX_US
 from ingest.event import InvalidEvent, parse_uuid
 
 _NAMESPACE = UUID("2f88cae1-2e69-5a3b-ad10-f25ae169315b").bytes
-
-
+_SPAN_ID_BYTES = 8
 _VARIANTS = {digit: "89ab"[int(digit, 16) & 3] for digit in "0123456789abcdef"}
 """The two highest bits of a UUID's ninth byte are 10."""
 
@@ -41,7 +40,7 @@ def check_span(span: SpanTimes, received_at_us: int) -> None:
         InvalidEvent: the span can never be stored; the text is one of a few, so that refusals can be counted by it.
     """
     _check_id("trace", span.trace_id, 16)
-    _check_id("span", span.span_id, 8)
+    _check_id("span", span.span_id, _SPAN_ID_BYTES)
     started_at, ended_at = span.start_time_unix_nano, span.end_time_unix_nano
     if not started_at:
         raise InvalidEvent("start time is 0", code="invalid_time")
@@ -50,6 +49,15 @@ def check_span(span: SpanTimes, received_at_us: int) -> None:
         raise InvalidEvent("start time is in the future", code="invalid_time")
     if ended_at > newest:
         raise InvalidEvent("end time is in the future", code="invalid_time")
+
+
+def parent_of(parent_span_id: bytes) -> bytes:
+    """The id of a span's parent; empty for a root.
+
+    One that no span can have, all zero or not of 8 bytes, names no parent: a chain through it would never resolve, and
+    what is longer than an id may be longer than an index takes.
+    """
+    return parent_span_id if len(parent_span_id) == _SPAN_ID_BYTES and any(parent_span_id) else b""
 
 
 def _check_id(name: str, sent: bytes, length: int) -> None:

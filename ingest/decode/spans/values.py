@@ -9,6 +9,7 @@ import msgspec
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 
 from ingest.decode.json_faults import UNREADABLE
+from ingest.decode.surrogates import readable_text
 from ingest.event import InvalidEvent
 
 DEPTH_MAX = 100
@@ -72,6 +73,14 @@ def text_of(value: Any) -> str:
     return text.replace("\0", "") if "\0" in text else text
 
 
+def named_text(name: str, value: Any) -> str:
+    """`text_of` an attribute of this name; MLflow writes its texts as JSON, so that a model is `"\\"gpt-4o\\""`."""
+    text = text_of(value)
+    if text[:1] == '"' and name.startswith("mlflow."):
+        return text_of(parsed(text))
+    return text
+
+
 def json_text(value: Any) -> str:
     """The compact JSON of a value."""
     return _encoder.encode(value).decode()
@@ -101,7 +110,7 @@ def parsed(value: Any) -> Any:
     if type(value) is not str or not value or value[0] not in '{["0123456789-tfn \t\r\n':
         return value
     try:
-        found = _decoder.decode(value)
+        found = _decoder.decode(readable_text(value))
     except UNREADABLE:
         return value
     many = value.count("[") + value.count("{") > PARSED_DEPTH_MAX

@@ -94,6 +94,14 @@ def test_chat_streams_fold_with_their_tools() -> None:
     assert (event.prompt_tokens, event.completion_tokens, event.model) == (1, 2, "m")
 
 
+def test_the_first_id_and_model_that_are_not_empty_count() -> None:
+    filters = {"id": "", "model": "", "choices": [], "prompt_filter_results": [{"prompt_index": 0}]}
+    chunks = [filters, *({"id": n, "model": n, "choices": [{"delta": {"content": n}}]} for n in ("one", "two"))]
+    event = log({"model": "deployment"}, {"streamed_data": chunks})
+    body = body_of(event)
+    assert (event.model, body["id"], body["prompt_filter_results"]) == ("one", "one", [{"prompt_index": 0}])
+
+
 def test_anthropic_streams_fold() -> None:
     chunks = [
         {
@@ -149,6 +157,16 @@ def test_other_streams_fold() -> None:
 )
 def test_text_bodies_that_are_json_or_streams(text: str, status: int, body: Any) -> None:
     assert body_of(stream(text, status=status)) == body
+
+
+def test_lone_surrogates_inside_of_a_text_body_are_replaced() -> None:
+    """There they are no escapes of the request's own JSON, so the door does not see them."""
+    chunk = {"model": "m", "choices": [{"delta": {"content": "Hi"}}], "usage": {"completion_tokens": 2}}
+    sent = json.dumps(chunk).replace("Hi", "a\\ud83d b\\ud83c\\udfbf c\\\\ud83d")
+    event = stream(f"data: {sent}\n\ndata: [DONE]\n")
+    assert body_of(event)["choices"][0]["message"]["content"] == "a\ufffd b\U0001f3bf c\\ud83d"
+    assert (event.model, event.completion_tokens) == ("m", 2)
+    assert body_of(stream('{"a": "\\udfff"}')) == {"a": "\ufffd"}
 
 
 @pytest.mark.parametrize(

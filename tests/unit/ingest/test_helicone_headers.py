@@ -41,10 +41,30 @@ async def logged(doors: Doors, body: Any, headers: Any = None) -> Event:
         ({"Authorization": KEY}, 200),
         ({"Authorization": f"bearer  {KEY}"}, 200),
         ({"Authorization": f"Bearer%20{KEY}"}, 200),
+        ({"Authorization": f"bearer%20{KEY}"}, 200),
     ],
 )
 async def test_the_first_source_of_a_credential_wins(doors: Doors, headers: dict[str, str], status: int) -> None:
     assert (await post(doors, SMALLEST, headers=headers)).status_code == status
+
+
+@pytest.mark.parametrize(
+    "values",
+    [(f"Bearer {KEY}", "Bearer sk-provider"), ("Bearer sk-provider", f"Bearer {KEY}"), (KEY, "")],
+)
+async def test_an_authorization_that_is_sent_twice_is_a_list(doors: Doors, values: tuple[str, str]) -> None:
+    del doors.client.headers["Authorization"]
+    assert (await post(doors, SMALLEST, headers=[("Authorization", value) for value in values])).status_code == 200
+
+
+@pytest.mark.parametrize("empty", ["Bearer", "Bearer ", "bearer%20", " "])
+@pytest.mark.parametrize("name", ["Helicone-Auth", "Authorization"])
+async def test_a_bearer_without_a_key_is_no_credential(doors: Doors, name: str, empty: str) -> None:
+    assert (
+        await post(doors, SMALLEST, headers={"Authorization": "", name: empty, "x-api-key": KEY})
+    ).status_code == 200
+    nothing = await post(doors, SMALLEST, headers={"Authorization": "", name: empty})
+    assert (nothing.status_code, nothing.json()["error"]) == (401, "Unauthorized")
 
 
 @pytest.mark.parametrize(("header", "status"), [("", 200), (f"Bearer {OTHER}", 401)])

@@ -80,3 +80,27 @@ async def test_a_bomb_is_refused_in_bounded_memory(encoding: str, bomb: Callable
         tracemalloc.stop()
     assert (answer.status_code, answer.json()["code"]) == (413, "payload_too_large")
     assert peak_bytes < 64_000_000
+
+
+@pytest.mark.parametrize(
+    ("path", "limit"),
+    [
+        ("/custom/v1/log", "helicone_body_bytes_max"),
+        ("/v1/trace/custom/log/typed", "helicone_body_bytes_max"),
+        ("/v1/sessions/s/end", "helicone_body_bytes_max"),
+        ("/v1/traces", "otlp_body_bytes_max"),
+        ("/v1/logs", "otlp_body_bytes_max"),
+        ("/v1/trace/log-python", "otlp_body_bytes_max"),
+    ],
+)
+async def test_every_door_refuses_a_bomb(path: str, limit: str) -> None:
+    doors, bomb = make_doors(**{limit: 4_000_000}), gzip.compress(bytes(GB // 10))
+    headers = {"Content-Encoding": "gzip", "Content-Type": "application/json"}
+    tracemalloc.start()
+    try:
+        answer = await doors.client.post(path, content=bomb, headers=headers)
+        _, peak_bytes = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert (answer.status_code, answer.json()["code"]) in ((413, "payload_too_large"), (413, 8))
+    assert peak_bytes < 16_000_000

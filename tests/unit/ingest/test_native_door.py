@@ -87,6 +87,16 @@ async def test_a_bad_line_of_ndjson_is_refused_alone(doors: Doors) -> None:
     assert answer.json()["results"][1]["error"].startswith("Line 3: Invalid JSON: ")
 
 
+async def test_blank_lines_of_ndjson_take_no_place(doors: Doors) -> None:
+    body = b"\n\n\t\r\n" + b"{}\n\n\r\n" * 9_999 + b' {"odd":1}'
+    answer = await post(doors, body, **{"Content-Type": "Application/X-NDJSON; charset=utf-8"})
+    assert (answer.json()["accepted"], len(doors.publisher.published)) == (9_999, 9_999)
+    last = answer.json()["results"][-1]
+    assert (last["index"], last["error"]) == (9_999, f"Line {3 + 3 * 9_999 + 1}: Unknown field 'odd'")
+    more = await post(doors, body + b"\n{}", **{"Content-Type": "application/x-ndjson"})
+    assert (more.status_code, more.json()["code"]) == (413, "payload_too_large")
+
+
 @pytest.mark.parametrize(
     ("body", "text"),
     [
@@ -211,3 +221,6 @@ async def test_paths_and_methods(doors: Doors) -> None:
     assert "x-other" not in options.headers["access-control-allow-headers"]
     for path in ("/livez", "/readyz", "/healthcheck", "/metrics"):
         assert (await doors.client.get(path)).status_code == 200
+        wrong = await post(doors, {}, path)
+        assert (wrong.status_code, wrong.headers["allow"]) == (405, "GET, HEAD, OPTIONS")
+        assert wrong.json() == {"error": "Method not allowed", "code": "method_not_allowed"}

@@ -129,6 +129,7 @@ from tests.unit.ingest.logs import log, record
         ({}, Tokens()),
         ({"usage": {"prompt_tokens": True, "completion_tokens": 2.9}}, Tokens(0, 2)),
         ({"usage": []}, Tokens()),
+        ({"usage": {"prompt_tokens": None, "completion_tokens": None, "input_tokens": 5}}, Tokens(5)),
     ],
 )
 def test_token_shapes(response: dict[str, Any], tokens: Tokens) -> None:

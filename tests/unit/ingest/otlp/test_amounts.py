@@ -46,6 +46,11 @@ def test_the_first_model_that_is_not_empty_counts(field: str, names: list[str]) 
         assert getattr(event, field) == event.model == names[first]
 
 
+def test_mlflow_writes_model_and_provider_as_json() -> None:
+    event = event_of({"mlflow.spanType": '"LLM"', "mlflow.llm.model": '"gpt-4o"', "mlflow.llm.provider": '"openai"'})
+    assert (event.model, event.request_model, event.provider) == ("gpt-4o", "gpt-4o", "OPENAI")
+
+
 def test_the_label_is_the_override_then_the_response_then_the_request() -> None:
     request, response = {"gen_ai.request.model": "q"}, {"gen_ai.response.model": "r"}
     override = {"traceloop.association.properties.helicone-model-override": "o"}

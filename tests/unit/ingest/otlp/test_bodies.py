@@ -337,3 +337,9 @@ def test_json_that_nests_absurdly_deep_stays_text(depth: int) -> None:
     assert event.decoded_request_body is not None and event.decoded_response_body is not None
     assert f'"input":{kept}' in event.decoded_request_body
     assert f'"content":{kept}' in event.decoded_response_body
+
+
+def test_lone_surrogates_inside_of_json_texts_are_replaced() -> None:
+    sent = '[{"role": "user", "parts": [{"type": "text", "content": "a\\ud83d"}]}]'
+    event = event_of({"gen_ai.operation.name": "chat", "gen_ai.input.messages": sent})
+    assert request_of(event)["messages"] == [{"role": "user", "content": "a\ufffd"}]

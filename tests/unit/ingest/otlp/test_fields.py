@@ -117,6 +117,46 @@ def test_a_resource_comes_after_the_headers(field: str, names: list[str]) -> Non
         assert getattr(fields_at_door({}, {name: "r"}, HEADERS), field) == "head"
 
 
+@pytest.mark.parametrize(
+    ("name", "field"),
+    [
+        ("mlflow.trace.session", "session_id"),
+        ("mlflow.trace.user", "user_id"),
+        ("mlflow.traceName", "session_name"),
+    ],
+)
+@pytest.mark.parametrize(
+    ("sent", "text"), [('"a b"', "a b"), ('"\\u00e9\\u0000"', "é"), ('"cut', '"cut'), ('""', None)]
+)
+def test_mlflow_writes_texts_as_json(name: str, field: str, sent: str, text: str | None) -> None:
+    assert getattr(fields_at_door({name: sent}), field) == text
+    assert getattr(decoded({name: sent}), field) == text
+
+
+@pytest.mark.parametrize(
+    ("parent", "flags"),
+    [
+        (b"", []),
+        (bytes(8), []),
+        (bytes(16), []),
+        (b"x", ["parent_id_ignored"]),
+        (bytes(range(256)) * 64, ["parent_id_ignored"]),
+    ],
+    ids=["none", "zero", "long zero", "short", "long"],
+)
+def test_a_parent_that_no_span_can_be_makes_a_root(parent: bytes, flags: list[str]) -> None:
+    attributes = {"gen_ai.operation.name": "chat", "agent.name": "a"}
+    assert fields_at_door(attributes, parent_span_id=parent).session_name == "a"
+    span = decoded(attributes, parent_span_id=parent)
+    assert (span.parent_span_id, span.session_name) == (None, "a")
+    assert span.event is not None
+    assert (span.event.parent_span_id, span.event.flags) == (None, flags)
+
+
+def test_quotes_of_others_are_theirs() -> None:
+    assert fields_at_door({"session.id": '"s"'}).session_id == '"s"'
+
+
 @pytest.mark.parametrize("name", NAMES[3:])
 def test_a_resource_names_a_session_by_helicones_names_only(name: str) -> None:
     assert fields_at_door({}, {name: "r"}).session_name is None
@@ -196,6 +236,12 @@ def test_a_mapping_comes_before_all_tables() -> None:
     ).event
     assert event is not None
     assert (event.model, event.provider, event.properties) == ("own", "X", {"team": "7"})
+
+
+def test_a_mapping_reads_mlflows_texts_too() -> None:
+    settings = ProjectSettings(mappings=(Mapping("session_id", "mlflow.own"),))
+    assert fields_at_door({"mlflow.own": '"s"'}, settings=settings).session_id == "s"
+    assert decoded({"mlflow.own": '"s"'}, settings=settings).session_id == "s"
 
 
 def test_the_event_id_is_that_of_the_span_or_the_one_that_it_names() -> None:
