@@ -28,9 +28,18 @@ USERS_MAX = 16
 
 MICROSECOND = timedelta(microseconds=1)
 
+_SPANS_SOURCE = "otlp"
+"""Where a `span` event has usage only if its project's setting `otlp_count_span_usage` was on; elsewhere usage on a
+span is what the client sums up itself, and never counts."""
+
+
+def _counts_usage(event: Event) -> bool:
+    """Whether the tokens and cost of an event that is no request count all the same."""
+    return event.kind == "span" and event.source == _SPANS_SOURCE
+
 
 class Amounts(msgspec.Struct, gc=False):
-    """Sums over requests that a session and a path have in common."""
+    """Sums over requests that a session and a path have in common; usage may come from spans too."""
 
     request_count: int = 0
     error_count: int = 0
@@ -49,6 +58,10 @@ class Amounts(msgspec.Struct, gc=False):
         self.request_count += 1
         self.error_count += event.is_error
         self.latency_us_sum += latency_us
+        self.add_usage(event)
+
+    def add_usage(self, event: Event) -> None:
+        """Count tokens and cost alone."""
         self.prompt_tokens += event.prompt_tokens
         self.completion_tokens += event.completion_tokens
         self.cache_read_tokens += event.cache_read_tokens
@@ -63,6 +76,10 @@ class Amounts(msgspec.Struct, gc=False):
         self.request_count -= 1
         self.error_count -= event.is_error
         self.latency_us_sum -= latency_us
+        self.take_back_usage(event)
+
+    def take_back_usage(self, event: Event) -> None:
+        """Undo `add_usage`."""
         self.prompt_tokens -= event.prompt_tokens
         self.completion_tokens -= event.completion_tokens
         self.cache_read_tokens -= event.cache_read_tokens
@@ -111,6 +128,8 @@ class SessionFold(Amounts):
             self._name_by(event)
         if event.kind in REQUEST_KINDS:
             self._add_request(event)
+        elif _counts_usage(event):
+            self.add_usage(event)
         elif event.kind == "session_end":
             self._end_by(event)
 
@@ -121,6 +140,8 @@ class SessionFold(Amounts):
         """
         self.event_count -= 1
         if event.kind not in REQUEST_KINDS:
+            if _counts_usage(event):
+                self.take_back_usage(event)
             return
         self.take_back_request(event, (event.ended_at - event.started_at) // MICROSECOND)
         if event.time_to_first_token_us is not None:
@@ -192,6 +213,8 @@ class PathFold(Amounts):
         if event.kind == "span":
             self.span_count += 1
             self.span_latency_us_sum += latency_us
+            if _counts_usage(event):
+                self.add_usage(event)
             return
         self.add_request(event, latency_us)
         if self.latency_us_min is None or latency_us < self.latency_us_min:
@@ -205,6 +228,8 @@ class PathFold(Amounts):
         if event.kind == "span":
             self.span_count -= 1
             self.span_latency_us_sum -= latency_us
+            if _counts_usage(event):
+                self.take_back_usage(event)
         else:
             self.take_back_request(event, latency_us)
 

@@ -164,7 +164,7 @@ def compile_for_sessions(node: Node, parameters: Parameters) -> SessionFilter:
     for conjunct in _conjuncts(node):
         if _has_level(conjunct, Level.SESSION):
             listed.append(_combine_leaves(conjunct, session_leaf))
-        else:
+        elif _has_level(conjunct, Level.REQUEST):  # one of `"all"` alone says nothing
             matching.append(compile_for_requests(conjunct, parameters))
     return SessionFilter(_all_of(matching), tuple(request_leaves), _all_of(listed))
 

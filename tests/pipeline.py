@@ -26,6 +26,7 @@ class Pipeline:
     kafka: str
     dsn: str
     topic: Topic
+    spans_topic: Topic
     key: str
     ingest: Stage
     processors: Stage
@@ -65,14 +66,18 @@ class Pipeline:
         await wait_until(drained, seconds=seconds, what="the spool is drained")
 
     async def await_folded(self, *, seconds: float = 60) -> None:
-        """Return once everything on the topic is folded."""
-        ends = await end_offsets(self.kafka, self.topic)
+        """Return once everything on both topics is folded."""
+        ends = {
+            (topic.name, partition): end
+            for topic in (self.topic, self.spans_topic)
+            for partition, end in (await end_offsets(self.kafka, topic)).items()
+        }
 
         async def folded() -> bool:
-            rows = await self.fetch("SELECT partition, next_offset FROM offsets WHERE topic = $1", self.topic.name)
-            return {row["partition"]: row["next_offset"] for row in rows} == ends
+            rows = await self.fetch("SELECT topic, partition, next_offset FROM offsets")
+            return {(row["topic"], row["partition"]): row["next_offset"] for row in rows} == ends
 
-        await wait_until(folded, seconds=seconds, what="the topic is folded to its end")
+        await wait_until(folded, seconds=seconds, what="the topics are folded to their ends")
 
     async def fetch(self, statement: str, *arguments: Any) -> list[asyncpg.Record]:
         """Ask the store directly, over a connection of its own."""
@@ -116,7 +121,11 @@ def stages(
 
 @pytest.fixture
 async def pipeline(
-    kafka: str, database: str, events_topic: Topic, stages: tuple[Stage, Stage, Stage, int, int]
+    kafka: str,
+    database: str,
+    events_topic: Topic,
+    spans_topic: Topic,
+    stages: tuple[Stage, Stage, Stage, int, int],
 ) -> Pipeline:
     """A pipeline that is ready."""
     ingest, processors, query, ingest_port, query_port = stages
@@ -124,6 +133,7 @@ async def pipeline(
         kafka=kafka,
         dsn=database,
         topic=events_topic,
+        spans_topic=spans_topic,
         key=await make_key(database),
         ingest=ingest,
         processors=processors,

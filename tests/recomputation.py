@@ -9,7 +9,7 @@ SUMS = (
     "count(*) FILTER (WHERE {r}) AS request_count, count(*) FILTER (WHERE {r} AND is_error) AS error_count, "
     "coalesce(sum(latency_us) FILTER (WHERE {r}), 0)::bigint AS latency_us_sum, "
     + "".join(
-        f"coalesce(sum({name}) FILTER (WHERE {{r}}), 0)::bigint AS {name}, "
+        f"coalesce(sum({name}) FILTER (WHERE counts_usage), 0)::bigint AS {name}, "
         for name in (
             *("prompt_tokens", "completion_tokens", "cache_read_tokens", "cache_write_tokens", "reasoning_tokens"),
             *("prompt_audio_tokens", "completion_audio_tokens", "cost_nanousd"),
@@ -19,7 +19,8 @@ SUMS = (
 
 EVENTS = """
     SELECT *, (extract(epoch FROM ended_at - started_at) * 1000000)::bigint AS latency_us,
-        kind NOT IN ('span', 'session_end') AS is_request
+        kind NOT IN ('span', 'session_end') AS is_request,
+        kind NOT IN ('span', 'session_end') OR (kind = 'span' AND source = 'otlp') AS counts_usage
     FROM requests WHERE session_key IS NOT NULL
 """
 

@@ -81,8 +81,10 @@ def received(number: int, shape: Shape, *, trace: int = 1, log_time: datetime = 
 
 
 def _event(span: Span, shape: Shape, number: int) -> Event:
+    # A span's as where the project counts it.
+    has_usage = span.reports_usage or (shape.kind == "span" and shape.has_usage)
     usage: dict[str, Any] = (
-        {"prompt_tokens": 10 + number, "completion_tokens": 2, "cost_nanousd": 1000} if span.reports_usage else {}
+        {"prompt_tokens": 10 + number, "completion_tokens": 2, "cost_nanousd": 1000} if has_usage else {}
     )
     return Event(
         project_id=1,

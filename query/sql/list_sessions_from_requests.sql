@@ -1,5 +1,6 @@
 -- Which sessions have matching requests that started inside a window, and the totals of those requests? For filters
--- that ask something of single requests; see list_sessions_from_rollups.sql for the others.
+-- that ask something of single requests; see list_sessions_from_rollups.sql for the others. Spans are no requests and
+-- match nothing, so their tokens and cost, where a project counts them, are not in these totals.
 -- Parameters: $1 project; $2, $3 window start and end, both exclusive, null for unbounded; $4, $5 their UTC days;
 -- $6 text that the session's id or name contains in any case, '' for any; $7 exact name, '' for any; $8 rows at most,
 -- $9 rows skipped; from $10 the filter's. The marked expressions are filled in by the filter compiler.

@@ -1,5 +1,6 @@
 -- Which sessions have requests that started inside a window, and what are the totals of those requests? A session that
--- lies inside is answered by its row; one that straddles an edge is counted again from its requests.
+-- lies inside with all its requests is answered by its row; one that straddles an edge is counted again from its
+-- requests, and from the spans that started inside: their tokens and cost count where their project decided it.
 -- Parameters: $1 project; $2, $3 window start and end, both exclusive, null for unbounded; $4, $5 their UTC days;
 -- $6 text that the session's id or name contains in any case, '' for any; $7 exact name, '' for any; $8 rows at most,
 -- $9 rows skipped; from $10 the filter's. The marked expressions are filled in by the filter compiler.
@@ -22,23 +23,25 @@ WITH figures AS (
       FROM sessions s
      CROSS JOIN LATERAL (
     SELECT
-           count(*) AS request_count,
-           min(r.started_at) AS first_request_at,
-           max(r.started_at) AS last_request_at,
-           max(r.ended_at) AS last_request_end_at,
-           count(*) FILTER (WHERE r.is_error) AS error_count,
-           sum((extract(epoch FROM r.ended_at - r.started_at) * 1000000)::bigint)::bigint AS latency_us_sum,
+           count(*) FILTER (WHERE k.is_request) AS request_count,
+           min(r.started_at) FILTER (WHERE k.is_request) AS first_request_at,
+           max(r.started_at) FILTER (WHERE k.is_request) AS last_request_at,
+           max(r.ended_at) FILTER (WHERE k.is_request) AS last_request_end_at,
+           count(*) FILTER (WHERE k.is_request AND r.is_error) AS error_count,
+           sum((extract(epoch FROM r.ended_at - r.started_at) * 1000000)::bigint)
+               FILTER (WHERE k.is_request)::bigint AS latency_us_sum,
            sum(r.prompt_tokens)::bigint AS prompt_tokens,
            sum(r.completion_tokens)::bigint AS completion_tokens,
            sum(r.cache_read_tokens)::bigint AS cache_read_tokens,
            sum(r.cache_write_tokens)::bigint AS cache_write_tokens,
            sum(r.reasoning_tokens)::bigint AS reasoning_tokens,
            coalesce(sum(r.cost_nanousd), 0)::bigint AS cost_nanousd,
-           coalesce(array_agg(DISTINCT r.user_id) FILTER (WHERE r.user_id <> ''), '{}') AS user_ids
+           coalesce(array_agg(DISTINCT r.user_id) FILTER (WHERE k.is_request AND r.user_id <> ''), '{}') AS user_ids
       FROM requests r
+     CROSS JOIN LATERAL (SELECT r.kind IN ('llm', 'tool', 'vector_db', 'data') AS is_request) k
      WHERE r.project_id = $1
        AND r.session_key = s.session_key
-       AND r.kind IN ('llm', 'tool', 'vector_db', 'data')
+       AND (k.is_request OR (r.kind = 'span' AND r.source = 'otlp'))
        AND r.started_at > coalesce($2::timestamptz, '-infinity')
        AND r.started_at < coalesce($3::timestamptz, 'infinity')
        -- A start far from its receipt lies in the partition of the first day, whatever its own day is.

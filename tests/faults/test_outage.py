@@ -18,7 +18,7 @@ import pytest
 
 from infra.local.engine import Engine
 from infra.topics import Topic
-from tests.faults.mixed_load import CLIENT_SESSION, MixedLoad
+from tests.faults.mixed_load import CLIENT_SESSION, SPANS_SESSION, MixedLoad
 from tests.pipeline import Pipeline, make_key
 from tests.processes import Stage
 from tests.recomputation import assert_rollups_exact
@@ -75,6 +75,8 @@ async def assert_stored_once(pipeline: Pipeline, load: MixedLoad) -> None:
     assert len(stored) == len(set(stored))
     assert load.accepted - set(stored) == set()
     assert sum(row["session_id"] == CLIENT_SESSION for row in rows) == load.logged
+    # Every call has joined the session of the span above it, which came later.
+    assert sum(row["session_id"] == SPANS_SESSION for row in rows) == load.spans > 0
     if not load.may_break:
         assert len(stored) == len(load.accepted) + load.logged
     assert await pipeline.fetch("SELECT * FROM dead_letters") == []

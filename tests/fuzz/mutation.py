@@ -11,7 +11,7 @@ WORDS = [
     "1767225600", "1767225600250", "9" * 25, "9999-12-31T23:59:59-10:00", "0001-01-01T00:00:00+10:00",
     "2026-01-01",
     "2026-02-30T00:00:00Z", "1969-12-31T23:59:59.9Z", "019b76da-af6c-7c3e-8f7a-2f6d1c0b9e55", "completed",
-    "failed",
+    "failed", "session.end", "session.start", "00", "5b8efff798038103d269b633813fc60c",
     "llm", "tool", "vector_db", "data", "span",
     "data: {\"choices\":[{\"delta\":{\"content\":\"a\"}}]}\n\ndata: [DONE]\n",
     "event: message_start\ndata: {\"type\":\"message_start\",\"message\":{}}\n", "{\"a\":1}\n{\"b\"",
@@ -77,7 +77,7 @@ def mutate(text: bytes, other: bytes, syntax: str, chance: random.Random) -> byt
         text = _mutate_json(text, other, chance)
         if chance.random() < 0.85:
             return text
-    return _mutate_bytes(text, other, chance)
+    return mutate_bytes(text, other, chance)
 
 
 def _mutate_json(text: bytes, other: bytes, chance: random.Random) -> bytes:
@@ -85,7 +85,7 @@ def _mutate_json(text: bytes, other: bytes, chance: random.Random) -> bytes:
         tree = [json.loads(text)]
         parts = [json.loads(other)]
     except ValueError:
-        return _mutate_bytes(text, other, chance)
+        return mutate_bytes(text, other, chance)
     raws: list[str] = []
     for _ in range(chance.choice((1, 1, 2, 3, 6))):
         places = _places(tree)
@@ -175,11 +175,12 @@ def _mutate_lines(head: bytes, other: bytes, chance: random.Random) -> bytes:
     elif what == 2:
         lines.append(chance.choice(other.split(b"\n")))
     else:
-        lines[place] = name + b": " + _mutate_bytes(value, other, chance).replace(b"\n", b"")
+        lines[place] = name + b": " + mutate_bytes(value, other, chance).replace(b"\n", b"")
     return b"\n".join(lines)
 
 
-def _mutate_bytes(text: bytes, other: bytes, chance: random.Random) -> bytes:
+def mutate_bytes(text: bytes, other: bytes, chance: random.Random) -> bytes:
+    """Bits turned, bytes taken out, and bytes put in, some of them of `other`."""
     made = bytearray(text)
     for _ in range(chance.choice((1, 1, 2, 4))):
         at = chance.randrange(len(made) + 1)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.fuzz.mutation import mutate
+from tests.fuzz.protobuf_mutation import mutate_protobuf
 from tests.fuzz.targets import TARGETS, Target
 
 SEED = 20260101
@@ -44,7 +45,11 @@ def run_chunk(name: str, seed: int, inputs: int) -> list[Failure]:
     chance, kept = random.Random(f"{name} {seed}"), corpus_of(target)
     failures: list[Failure] = []
     for _ in range(inputs):
-        failure = run_one(target, mutate(chance.choice(kept), chance.choice(kept), target.syntax, chance))
+        text, other = chance.choice(kept), chance.choice(kept)
+        if target.syntax == "protobuf":
+            failure = run_one(target, mutate_protobuf(text, other, chance))
+        else:
+            failure = run_one(target, mutate(text, other, target.syntax, chance))
         if failure is not None:
             failures.append(failure)
             if len(failures) == FAILURES_MAX:

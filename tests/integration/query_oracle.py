@@ -44,6 +44,8 @@ def expected_sessions(
     listed = {}
     for session_id, matching in by_session.items():
         figures = _figures(session_id, matching, everything[session_id])
+        if not any(_names_request(one) for one in conjuncts):
+            _add_span_usage(figures, matching, everything[session_id], start_ms, end_ms)
         if all(_holds(one, matching, figures) for one in conjuncts if _names_session(one)):
             listed[session_id] = figures
     return listed
@@ -69,6 +71,27 @@ def _figures(session_id: str, matching: list[Event], everything: list[Event]) ->
     }
 
 
+def _add_span_usage(
+    figures: dict[str, Any],
+    matching: list[Event],
+    everything: list[Event],
+    start_ms: float | None,
+    end_ms: float | None,
+) -> None:
+    """Spans of OpenTelemetry have usage where their project counts it.
+
+    Those count that started inside the window; of a session whose requests all did, every span does.
+    """
+    is_whole = len(matching) == sum(one.kind not in ("span", "session_end") for one in everything)
+    for one in everything:
+        unix_ms = one.started_at.timestamp() * 1000
+        inside = (start_ms is None or unix_ms > start_ms) and (end_ms is None or unix_ms < end_ms)
+        if one.kind == "span" and one.source == "otlp" and (inside or is_whole):
+            figures["cost_nanousd"] += one.cost_nanousd or 0
+            for name in ("prompt_tokens", "completion_tokens", "reasoning_tokens"):
+                figures[name] += getattr(one, name)
+
+
 def _conjuncts(node: Any) -> Any:
     if node == "all":
         return
@@ -90,6 +113,14 @@ def _names_session(node: Any) -> bool:
     if "operator" in node:
         return _names_session(node["left"]) or _names_session(node["right"])
     return SESSION_TABLE in node
+
+
+def _names_request(node: Any) -> bool:
+    if node == "all":
+        return False
+    if "operator" in node:
+        return _names_request(node["left"]) or _names_request(node["right"])
+    return any(table != SESSION_TABLE for table in node)
 
 
 def _holds(node: Any, matching: list[Event], figures: dict[str, Any]) -> bool:

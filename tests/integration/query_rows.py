@@ -65,6 +65,7 @@ def random_events(random: Random, count: int) -> list[Event]:
                 # The second project has sessions of the same ids; nothing of them may show.
                 project_id=2 if random.random() < 0.1 else 1,
                 kind=kind,
+                source=random.choice(["native", "otlp"]),
                 session_id=None if session is None else f"session/{session:02} %",
                 session_name=random.choice(names),
                 path=random.choice([None, "/plan", "plan/weather/", "/plan//weather", "/"]),

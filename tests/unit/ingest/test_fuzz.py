@@ -9,7 +9,7 @@ from tests.fuzz.session import SEED, corpus_of, run_chunk, run_one
 from tests.fuzz.targets import TARGETS, Target
 
 INPUTS = 500
-"""For each target: about a second in all."""
+"""For each target: some seconds in all."""
 
 
 @pytest.mark.parametrize("target", TARGETS, ids=lambda target: target.name)

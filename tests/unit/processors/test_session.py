@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 import pytest
 from hypothesis import given, settings
@@ -47,6 +48,28 @@ def test_spans_extend_the_events_but_are_no_requests() -> None:
     assert fold.event_count == len(spans)
     assert fold.last_event_end_at == max(event.ended_at for event in spans)
     assert fold_path(spans).span_count == len(spans)
+
+
+AMOUNTS = ("prompt_tokens", "completion_tokens", "cache_read_tokens", "cost_nanousd")
+NOTHING = dict.fromkeys(AMOUNTS, 0)
+USED: dict[str, Any] = {
+    "prompt_tokens": 900,
+    "completion_tokens": 70,
+    "cache_read_tokens": 5,
+    "cost_nanousd": 12_500_000,
+}
+
+
+@pytest.mark.parametrize(("source", "counted"), [("otlp", USED), ("native", NOTHING)])
+def test_usage_of_a_span_counts_where_its_project_decides_it(source: str, counted: dict[str, int]) -> None:
+    """A span of OpenTelemetry has none unless the project counts it; on a native one it says nothing of the sums."""
+    span = Event(1, UUID(int=1), "span", source, NOW, NOW + IDLE, NOW, session_id="s", path="/plan", **USED)
+    for fold in (fold_session([span]), fold_path([span])):
+        assert {name: getattr(fold, name) for name in AMOUNTS} == counted
+        assert (fold.request_count, fold.error_count, fold.latency_us_sum) == (0, 0, 0)
+        fold.take_back(span)
+        assert {name: getattr(fold, name) for name in AMOUNTS} == NOTHING
+    assert fold_session([span]).unpriced_count == 0
 
 
 @pytest.mark.parametrize(

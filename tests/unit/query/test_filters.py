@@ -15,7 +15,10 @@ def sql_of(tree: Any) -> tuple[str, list[object]]:
     return compile_for_requests(parse(tree, of_sessions=False), parameters), parameters.values[1:]
 
 
-@pytest.mark.parametrize("tree", ["all", {}, {"left": "all", "operator": "and", "right": {}}])
+@pytest.mark.parametrize(
+    "tree",
+    ["all", {}, {"left": "all", "operator": "and", "right": {}}, {"left": "all", "operator": "or", "right": "all"}],
+)
 def test_everything_matches_without_conditions(tree: Any) -> None:
     split = compile_for_sessions(parse(tree, of_sessions=True), Parameters())
     assert (split.matching, split.request_leaves, split.listed) == ("true", (), "true")
