@@ -9,14 +9,14 @@ from tests.benchmarks.plan import Plan, Reporter, alternate
 
 EVENT_BYTES = 1024
 SINGLE_CONNECTIONS = 256
-SINGLE_FLOOR = 0.40
+SINGLE_FLOOR = 0.50
 ACCEPTED_ONE = '"accepted":1,'
 P99_CONNECTIONS = 64
 P99_LIMIT = 4.0
 BATCH_EVENTS = 100
 BATCH_CONNECTIONS = 8
 """Also the batches that the bare producer has in flight."""
-BATCH_FLOOR = 0.25
+BATCH_FLOOR = 0.35
 OTLP_FLOOR = 0.5
 
 
