@@ -76,8 +76,15 @@ def door_facts(
     attributes = span.attributes
     names = _PLACES_NAMES.intersection(attributes)
     if not (names_helicone or headers or settings.mappings):
-        own_texts = [_first_text(attributes, in_order) for in_order in _in_order(names, not span.parent_span_id)]
-        return span_event_id(span.trace_id, span.span_id), _or_resource(*own_texts, None, resource.fields)
+        fields = resource.fields
+        if names:
+            ids, session_names, users = _in_order(names, not span.parent_span_id)
+            fields = Fields(
+                _first_text(attributes, ids) or fields.session_id,
+                _first_text(attributes, session_names) or fields.session_name,
+                _first_text(attributes, users) or fields.user_id,
+            )
+        return span_event_id(span.trace_id, span.span_id), fields
     wanted = {name: read_value(attributes[name]) for name in names}
     for mapping in settings.mappings:
         if mapping.attribute in attributes:
@@ -158,13 +165,14 @@ def _keep_first(
 
 
 @lru_cache(maxsize=1_024)
-def _in_order(names: frozenset[str], is_root: bool) -> tuple[tuple[str, ...], ...]:
-    """For each of the first three fields those of `names` that may say it, the first of the tables first.
+def _in_order(names: frozenset[str], is_root: bool) -> tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]:
+    """Those of `names` that may say the session's id, its name and the user; the first of the tables first.
 
     Spans of one kind have the same names, so nearly every order was made before.
     """
     usable = sorted(names if is_root else names.difference(SESSION_NAME_OF_ROOT), key=lambda name: PLACES[name][1])
-    return tuple(tuple(name for name in usable if PLACES[name][0] == field) for field in range(3))
+    ids, session_names, users = (tuple(name for name in usable if PLACES[name][0] == field) for field in range(3))
+    return ids, session_names, users
 
 
 def _first_text(attributes: Mapping[str, AnyValue], in_order: tuple[str, ...]) -> str | None:
@@ -198,17 +206,14 @@ def _helicone_attributes(attributes: Iterable[KeyValue]) -> dict[str, Any]:
 
 def _laid_out(mapped: Mapping[str, str], own: Fields, headers: Mapping[str, str], resource: Fields) -> Fields:
     if not mapped and not headers:
-        return _or_resource(own.session_id, own.session_name, own.user_id, own.path, resource)
+        return Fields(
+            own.session_id or resource.session_id,
+            own.session_name or resource.session_name,
+            own.user_id or resource.user_id,
+            own.path,
+        )
     found = (
         mapped.get(name) or own[place] or headers.get(HEADERS[place], "").replace("\0", "") or resource[place]
         for place, name in enumerate(FIELD_NAMES[:4])
     )
     return Fields(*found)
-
-
-def _or_resource(
-    session_id: str | None, session_name: str | None, user_id: str | None, path: str | None, resource: Fields
-) -> Fields:
-    return Fields(
-        session_id or resource.session_id, session_name or resource.session_name, user_id or resource.user_id, path
-    )
