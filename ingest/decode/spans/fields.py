@@ -178,7 +178,10 @@ def _in_order(names: frozenset[str], is_root: bool) -> tuple[tuple[str, ...], tu
 def _first_text(attributes: Mapping[str, AnyValue], in_order: tuple[str, ...]) -> str | None:
     for name in in_order:
         value = attributes[name]
-        if text := text_of(value.string_value or read_value(value)):
+        text: str = value.string_value
+        if not text or "\0" in text:
+            text = text_of(read_value(value))
+        if text:
             return text
     return None
 
