@@ -83,7 +83,7 @@ def read_export(body: bytes) -> Any:
 
 
 read_span = cast(Callable[[bytes], WireSpan], _Span.FromString)
-"""The span in these bytes. As all that is done per span, it is without one call that is not needed.
+"""The span in these bytes. Not wrapped in a function, which would cost one more call per span.
 
 Raises:
     google.protobuf.message.DecodeError: it is none.
