@@ -171,8 +171,12 @@ def routing_key(project_id: int, session_id: str | None, event_id: str) -> bytes
     return _session_key(project_id, session_id) if session_id else _key(f"{project_id}\0e{event_id}")
 
 
+@lru_cache(maxsize=16_384)
 def trace_key(project_id: int, trace_id: str) -> bytes:
-    """The key of a span's record, 16 bytes; `trace_id` in lower-case hex. A trace lies in one partition."""
+    """The key of a span's record, 16 bytes; `trace_id` in lower-case hex. A trace lies in one partition.
+
+    Remembered, because the spans of a trace come close together.
+    """
     return _key(f"{project_id}\0t{trace_id}")
 
 

@@ -6,7 +6,8 @@ a protobuf map is what OTLP's list of attributes is: repeated pairs of a key (1)
 key a map keeps the last, as otlp.md section 2.1 wants it.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import lru_cache
 from typing import Any, Protocol, cast
 
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
@@ -15,8 +16,6 @@ from opentelemetry.proto.trace.v1 import trace_pb2
 
 _PACKAGE = "pathline.otlp"
 _FIELD = descriptor_pb2.FieldDescriptorProto
-# The tags of length-delimited fields: the field's number times 8, plus 2.
-_RESOURCE_SPANS_TAG, _SCOPE_SPANS_TAG, _SPAN_TAG = b"\x0a", b"\x12", b"\x12"
 
 
 class WireSpan(Protocol):
@@ -83,13 +82,12 @@ def read_export(body: bytes) -> Any:
     return _Export.FromString(body)
 
 
-def read_span(encoded: bytes) -> WireSpan:
-    """The span in these bytes.
+read_span = cast(Callable[[bytes], WireSpan], _Span.FromString)
+"""The span in these bytes. Not wrapped in a function, which would cost one more call per span.
 
-    Raises:
-        google.protobuf.message.DecodeError: it is none.
-    """
-    return cast(WireSpan, _Span.FromString(encoded))
+Raises:
+    google.protobuf.message.DecodeError: it is none.
+"""
 
 
 def shared_bytes(shared: Any, schema_url: str) -> bytes:
@@ -100,35 +98,22 @@ def shared_bytes(shared: Any, schema_url: str) -> bytes:
 
 def traces_data(span: bytes, resource: bytes, scope: bytes) -> bytes:
     """`TracesData` with one span, from the span's bytes and those of the fields that its resource and scope have."""
-    scope_length = len(scope) + 1 + _varint_length(len(span)) + len(span)
-    resource_length = len(resource) + 1 + _varint_length(scope_length) + scope_length
-    return b"".join(
-        (
-            _RESOURCE_SPANS_TAG,
-            _varint(resource_length),
-            resource,
-            _SCOPE_SPANS_TAG,
-            _varint(scope_length),
-            scope,
-            _SPAN_TAG,
-            _varint(len(span)),
-            span,
-        )
-    )
+    span_bytes = len(span)
+    span_length = _varint(span_bytes)
+    scope_bytes = len(scope) + 1 + len(span_length) + span_bytes
+    scope_length = _varint(scope_bytes)
+    resource_length = _varint(len(resource) + 1 + len(scope_length) + scope_bytes)
+    # The tags of length-delimited fields: the field's number times 8, plus 2.
+    return b"".join((b"\x0a", resource_length, resource, b"\x12", scope_length, scope, b"\x12", span_length, span))
 
 
 def _field(tag: bytes, content: bytes) -> bytes:
     return b"%b%b%b" % (tag, _varint(len(content)), content)
 
 
-def _varint_length(number: int) -> int:
-    return (number.bit_length() + 6) // 7 or 1
-
-
+@lru_cache(maxsize=16_384)
 def _varint(number: int) -> bytes:
-    if number < 1 << 14:
-        # Nearly every length is this short.
-        return bytes((number & 0x7F | 0x80, number >> 7)) if number >= 0x80 else bytes((number,))
+    """Of a length. Nearly every one is below 16,384."""
     digits = bytearray()
     while number >= 0x80:
         digits.append(number & 0x7F | 0x80)
