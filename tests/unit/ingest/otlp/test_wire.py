@@ -93,5 +93,9 @@ def test_a_name_of_helicones_is_seen_in_any_case_and_any_span_of_the_export(name
 
 
 def _good_span(number: int) -> Span:
-    ids = {"trace_id": b"\1" * 16, "span_id": (number + 1).to_bytes(8, "big")}
-    return Span(start_time_unix_nano=START_NS, end_time_unix_nano=START_NS + 1, **ids)
+    return Span(
+        trace_id=b"\1" * 16,
+        span_id=(number + 1).to_bytes(8, "big"),
+        start_time_unix_nano=START_NS,
+        end_time_unix_nano=START_NS + 1,
+    )
