@@ -29,7 +29,7 @@ def span_event_id(trace_id: bytes, span_id: bytes, request_id: str | None = None
     """The event id of a span: its `Helicone-Request-Id` if that is a UUID, else one that its own ids give."""
     if request_id and (sent := parse_uuid(request_id)):
         return sent
-    # The same as `uuid5`, in an eighth of the time: the door computes one per span.
+    # The same as `uuid5`, in a quarter of the time: the door computes one per span.
     hashed = _namespace.copy()
     hashed.update(b"%b-%b" % (hexlify(trace_id), hexlify(span_id)))
     digest = hashed.hexdigest()
