@@ -62,7 +62,7 @@ fuzz: .venv/dev.stamp ## A million mutated inputs for the doors and decoders
 ##@ Develop
 
 bench: .venv/dev.stamp ## Figures as ratios within one run; results in docs/benchmarks
-	@$(BIN)/python -m tests.benchmarks
+	@PYTHONPATH=ingest/client $(BIN)/python -m tests.benchmarks
 
 fmt: .venv/dev.stamp ## Format and fix what can be fixed
 	@$(BIN)/ruff check --fix .
