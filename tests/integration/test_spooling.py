@@ -18,9 +18,8 @@ from ingest.publisher import KafkaPublisher
 from ingest.spool.folder import Folder
 from ingest.spool.publisher import SpoolingPublisher
 from ingest.spool.spool import Spool
-from tests.pipeline import make_key
-from tests.processes import Stage
-from tests.services import free_ports, wait_until
+from tests.integration.ingest_service import Ingest
+from tests.services import wait_until
 
 MIB = 1024 * 1024
 ACK_TIMEOUT_SECONDS = 1.0
@@ -160,45 +159,32 @@ async def test_a_stop_while_the_broker_is_away_is_quick_and_leaves_everything_to
     assert set(await values_on(kafka, events_topic)) >= values_of("before", "caught")
 
 
-async def test_operators_are_told_that_the_spool_is_in_use(
-    kafka: str, database: str, events_topic: Topic, spans_topic: Topic, local_kafka: Engine, tmp_path: Path
-) -> None:
+async def test_operators_are_told_that_the_spool_is_in_use(ingest: Ingest, local_kafka: Engine) -> None:
     """`/readyz` is degraded, which is of use all the same, and `/metrics` shows how much waits."""
-    [port] = free_ports(1)
-    environment = {
-        "PATHLINE_KAFKA": kafka,
-        "PATHLINE_POSTGRES": database,
-        "PATHLINE_EVENTS_TOPIC": events_topic.name,
-        "PATHLINE_SPANS_TOPIC": spans_topic.name,
-        "INGEST_PORT": str(port),
-    }
-    headers = {"Authorization": f"Bearer {await make_key(database)}"}
-    url = f"http://127.0.0.1:{port}"
-    with Stage("ingest", tmp_path, environment):
-        async with httpx.AsyncClient(base_url=url, headers=headers, timeout=30) as client:
+    async with ingest.client() as client:
 
-            async def is_ok() -> bool:
-                try:
-                    answer = await client.get("/readyz")
-                except httpx.TransportError:
-                    return False
-                return answer.status_code == 200 and answer.json()["status"] == "ok"
-
-            await wait_until(is_ok, seconds=30, what="ingest is ready")
-            assert await spool_metrics(client) == {"bytes": 0, "away": 0}
-            async with away(local_kafka):
-                assert (await client.post("/v1/events", json={"session_id": "s"})).status_code == 200
+        async def is_ok() -> bool:
+            try:
                 answer = await client.get("/readyz")
-                assert (answer.status_code, answer.json()["status"]) == (200, "degraded")
-                said = answer.json()["checks"]
-                assert said["kafka"].startswith("degraded: the broker is away; the spool has ")
-                assert (said["keys"], said["serving"]) == ("ok", "ok")
-                metrics = await spool_metrics(client)
-                assert metrics["bytes"] > 0
-                assert metrics["away"] == 1
-                assert said["kafka"].split(" has ")[1].split(" of ")[0] == f"{metrics['bytes']:,.0f}"
-            await wait_until(is_ok, seconds=30, what="the spool is drained and ingest says so")
-            assert await spool_metrics(client) == {"bytes": 0, "away": 0}
+            except httpx.TransportError:
+                return False
+            return answer.status_code == 200 and answer.json()["status"] == "ok"
+
+        await wait_until(is_ok, seconds=30, what="ingest is ready")
+        assert await spool_metrics(client) == {"bytes": 0, "away": 0}
+        async with away(local_kafka):
+            assert (await client.post("/v1/events", json={"session_id": "s"})).status_code == 200
+            answer = await client.get("/readyz")
+            assert (answer.status_code, answer.json()["status"]) == (200, "degraded")
+            said = answer.json()["checks"]
+            assert said["kafka"].startswith("degraded: the broker is away; the spool has ")
+            assert (said["keys"], said["serving"]) == ("ok", "ok")
+            metrics = await spool_metrics(client)
+            assert metrics["bytes"] > 0
+            assert metrics["away"] == 1
+            assert said["kafka"].split(" has ")[1].split(" of ")[0] == f"{metrics['bytes']:,.0f}"
+        await wait_until(is_ok, seconds=30, what="the spool is drained and ingest says so")
+        assert await spool_metrics(client) == {"bytes": 0, "away": 0}
 
 
 async def spool_metrics(client: httpx.AsyncClient) -> dict[str, float]:

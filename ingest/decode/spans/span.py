@@ -19,9 +19,6 @@ class Fields(NamedTuple):
     """The explicit one (otlp.md section 7, 1)."""
 
 
-NO_FIELDS = Fields()
-
-
 class Span(msgspec.Struct, gc=False):
     """One span. Times are aware UTC datetimes."""
 
