@@ -34,7 +34,7 @@ scale-processors: .venv/run.stamp ## Run N processors: make scale-processors N=4
 ##@ Check
 
 test: lint types ## Lint, types, and every tier of tests on engines of their own: what CI runs
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 lint: .venv/dev.stamp ## Style, format, and the one-way imports
 	@$(BIN)/ruff check .

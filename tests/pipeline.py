@@ -14,7 +14,7 @@ from infra.projects import create_key, ensure_project
 from infra.topics import Topic
 from tests.processes import Stage
 from tests.services import free_ports, wait_until
-from tests.topic_worker import end_offsets, worker
+from tests.topic_worker import await_joined, end_offsets, worker
 
 READY_SECONDS = 30
 
@@ -143,4 +143,5 @@ async def pipeline(
     )
     await running.await_ready(running.ingest_url)
     await running.await_ready(running.query_url)
+    await await_joined(kafka, events_topic, seconds=READY_SECONDS)
     return running

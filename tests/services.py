@@ -1,17 +1,20 @@
 """Real Kafka and Postgres for the tests, and what a test needs of its own in them.
 
 One broker and one Postgres serve the whole session: they are started when the first test asks, on free ports in a
-temporary home, and stopped at the end. PATHLINE_TEST_KAFKA and PATHLINE_TEST_POSTGRES (a superuser's DSN) point at
-engines that run already; then none is started. Each test gets an empty, migrated database and topics of its own.
+temporary home, and stopped at the end. Of several worker processes of pytest each has a session and engines of its own.
+PATHLINE_TEST_KAFKA and PATHLINE_TEST_POSTGRES (a superuser's DSN) point at engines that run already; then none is
+started. Each test gets an empty, migrated database and topics of its own.
 """
 
 import asyncio
 import os
+import random
 import shutil
 import socket
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import replace
+from itertools import count, islice
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 from uuid import uuid4
@@ -27,19 +30,38 @@ from infra.migrate import migrate
 from infra.settings import KafkaSettings, LocalSettings
 from infra.topics import EVENTS, SPANS, Topic, ensure_topics
 
-TEMPLATE = "pathline_template"
+WORKER = os.environ.get("PYTEST_XDIST_WORKER", "gw0")
+"""Which of pytest's worker processes this is; the first, when there is no other."""
+
+TEMPLATE = f"pathline_template_{WORKER}"
+PORTS_FIRST, PORTS_PER_WORKER, PORTS_LAST = 12_000, 2_000, 32_000
+"""Below the ports that Linux gives to outgoing connections: while a killed engine is away, nobody gets its port."""
 
 
-def free_ports(count: int) -> list[int]:
-    """Loopback ports that nobody listens on now, all different."""
-    sockets = [socket.socket() for _ in range(count)]
-    try:
-        for probe in sockets:
-            probe.bind(("127.0.0.1", 0))
-        return [probe.getsockname()[1] for probe in sockets]
-    finally:
-        for probe in sockets:
-            probe.close()
+def _worker_ports() -> Iterator[int]:
+    """Ports of this worker process alone, round and round, from one that other runs of the tests hardly begin at."""
+    place = int(WORKER.removeprefix("gw")) * PORTS_PER_WORKER % (PORTS_LAST - PORTS_FIRST)
+    start = random.randrange(PORTS_PER_WORKER)
+    return (PORTS_FIRST + place + (start + step) % PORTS_PER_WORKER for step in count())
+
+
+_ports = _worker_ports()
+
+
+def free_ports(number: int) -> list[int]:
+    """Loopback ports that nobody listens on now, all different, and that no other worker process is given."""
+    return list(islice(filter(_is_free, _ports), number))
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        # As servers do: a port whose last connections are just being forgotten is free.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
 
 
 def make_local_settings(home: Path) -> LocalSettings:

@@ -5,10 +5,13 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import GroupCoordinatorNotAvailableError, GroupLoadInProgressError
 
 from infra.topics import EVENTS, Topic
 from ingest.publisher import KafkaPublisher
 from tests.processes import Stage
+from tests.services import wait_until
 
 
 @asynccontextmanager
@@ -58,3 +61,25 @@ def worker(kafka: str, database: str, topic: Topic, spans_topic: Topic, folder: 
         "PROCESSORS_BATCH_BYTES_MAX": str(256 * 1024),
     }
     return Stage("processors", folder, environment)
+
+
+async def await_joined(kafka: str, topic: Topic, *, seconds: float) -> None:
+    """Return once a topic's worker is in all its groups.
+
+    A worker whose broker goes away before that may end, for its supervisor to start it again; here it has none.
+    """
+    groups = {topic.name, f"{topic.name}-spans", f"{topic.name}-leader"}
+    admin = AIOKafkaAdminClient(bootstrap_servers=kafka)
+    await admin.start()
+    try:
+
+        async def joined() -> bool:
+            try:
+                return groups <= {group for group, *_ in await admin.list_consumer_groups()}
+            except (GroupCoordinatorNotAvailableError, GroupLoadInProgressError):
+                # A broker that has just been started has not read its groups yet.
+                return False
+
+        await wait_until(joined, seconds=seconds, what=f"the worker has joined {sorted(groups)}")
+    finally:
+        await admin.close()
