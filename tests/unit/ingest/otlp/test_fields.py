@@ -79,7 +79,10 @@ def facts_at_door(
 ) -> tuple[str, otlp.Fields]:
     encoded = span.SerializeToString()
     is_helicone = b"helicone-" in encoded.lower()
-    return otlp.door_facts(read_span(encoded), encoded, within, headers or {}, settings, names_helicone=is_helicone)
+    places = otlp.named_places(encoded)
+    return otlp.door_facts(
+        read_span(encoded), encoded, places, within, headers or {}, settings, names_helicone=is_helicone
+    )
 
 
 def fields_at_door(
