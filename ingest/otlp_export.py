@@ -24,7 +24,6 @@ from ingest.decode.otlp import (
     check_span,
     door_facts,
     door_fields,
-    named_places,
     resource_fields,
     shared_envelope,
     span_value,
@@ -81,10 +80,7 @@ class Export:
         self._received_at_us = received_at_us
         self._bytes_left = records_bytes_max
         self._may_name_helicone = True
-        self._places: tuple[str, ...] = ()
-        self._envelope = shared_envelope(
-            sender.project_id, sender.settings_version, received_at_us, self._headers
-        )
+        self._envelope = shared_envelope(sender.project_id, sender.settings_version, received_at_us, self._headers)
 
     def take_traces(self, body: bytes) -> Iterator[None]:
         """Fill the records from an encoded `ExportTraceServiceRequest`.
@@ -96,7 +92,6 @@ class Export:
             PayloadTooLarge: all records together are over their limit.
         """
         self._may_name_helicone = _ANY_HELICONE(body) is not None
-        self._places = named_places(body)
         taken = 0
         for resource_index, resource_spans in enumerate(_decoded(read_export, body, "").resource_spans):
             place = f"resource_spans[{resource_index}]"
@@ -179,7 +174,7 @@ class Export:
             check_retention("start time: it", span.start_time_unix_nano // 1_000, self._sender, self._received_at_us)
         names_helicone = self._may_name_helicone and _HELICONE in encoded.lower()
         event_id, fields = door_facts(
-            span, encoded, self._places, resource, self._headers, self._settings, names_helicone=names_helicone
+            span, encoded, resource, self._headers, self._settings, names_helicone=names_helicone
         )
         if self._masker or (names_helicone and _SECRETS(encoded.lower())):
             # The id is of what was sent, so that the same span has the same id whatever the rules are.

@@ -72,9 +72,7 @@ class SpanReader:
             raise InvalidEvent(str(fault), code="unknown_settings") from fault
 
 
-def _decoded(
-    place: Place, key: bytes | None, value: bytes, record: Record, event: Event, sent_hash: UUID
-) -> Decoded:
+def _decoded(place: Place, key: bytes | None, value: bytes, record: Record, event: Event, sent_hash: UUID) -> Decoded:
     return Decoded(
         place=place,
         key=key,

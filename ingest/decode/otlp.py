@@ -27,7 +27,6 @@ from ingest.decode.spans.fields import (
     door_facts,
     door_fields,
     mapped_values,
-    named_places,
     resource_fields,
     span_fields,
 )
@@ -72,7 +71,6 @@ __all__ = [
     "door_facts",
     "door_fields",
     "encode_span_record",
-    "named_places",
     "resource_fields",
     "settings_of",
     "shared_envelope",
@@ -101,7 +99,6 @@ class _Sent(NamedTuple):
     own: OwnFields
     events: list[SpanEvent]
     start_us: int
-
 
 
 def decode_span(record: Record, settings: ProjectSettings) -> Span:

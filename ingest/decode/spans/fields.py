@@ -19,7 +19,6 @@ from ingest.decode.spans.values import named_text, read_attributes, read_value
 HELICONE_FIRST_CHARACTERS = ("h", "H", "t", "T", "l", "L")
 """What the spellings of a Helicone name begin with."""
 _PLACES_NAMES = frozenset(PLACES)
-_SOUGHT = tuple((name, name.encode()) for name in PLACES)
 
 
 class ResourceFields(NamedTuple):
@@ -60,28 +59,22 @@ class DoorSpan(Protocol):
     attributes: Mapping[str, AnyValue]
 
 
-def named_places(body: bytes) -> tuple[str, ...]:
-    """The names of the tables that an export can have: its spans need not be asked for the others."""
-    return tuple(name for name, sought in _SOUGHT if sought in body)
-
-
 def door_facts(
     span: DoorSpan,
     encoded: bytes,
-    places: Iterable[str],
     resource: ResourceFields,
     headers: Mapping[str, str],
     settings: ProjectSettings,
     *,
     names_helicone: bool,
 ) -> tuple[str, Fields]:
-    """Event id and fields of a span at the door; `encoded` is the whole span, `places` what `named_places`
-    found around it, and `names_helicone` whether it may have attributes of Helicone's.
+    """Event id and fields of a span at the door; `encoded` is the whole span, and `names_helicone` whether it may have
+    attributes of Helicone's.
 
     Only the attributes that the tables name are read: reading all costs three times as much.
     """
     attributes = span.attributes
-    names = frozenset([name for name in places if name in attributes])
+    names = _PLACES_NAMES.intersection(attributes)
     if not (names_helicone or headers or settings.mappings):
         fields = resource.fields
         if names:

@@ -63,7 +63,10 @@ class FakePublisher:
     @property
     def records(self) -> list[Record]:
         published = zip(self.published, self.topics, strict=True)
-        return [decode_span_record(value) if topic == SPANS.name else decode_record(value) for (_, value), topic in published]
+        return [
+            decode_span_record(value) if topic == SPANS.name else decode_record(value)
+            for (_, value), topic in published
+        ]
 
 
 @dataclass

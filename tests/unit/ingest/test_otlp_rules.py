@@ -43,7 +43,7 @@ def published_texts(doors: Doors) -> str:
     """All that was published, the spans' messages spelled out."""
     records = doors.publisher.records
     spans = [str(message_of(record)) for record in records if record.source == "otlp"]
-    return "".join([*spans, *(value.decode() for _, value in doors.publisher.published)])
+    return "".join([*spans, *(value.decode("latin-1") for _, value in doors.publisher.published)])
 
 
 @both

@@ -1,7 +1,6 @@
 """Goal: the complete example of otlp.md section 15, each span on its own; and any input is decoded or refused."""
 
 import json
-from base64 import b64encode
 from typing import Any
 
 import msgspec

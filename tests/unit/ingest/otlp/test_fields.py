@@ -79,10 +79,7 @@ def facts_at_door(
 ) -> tuple[str, otlp.Fields]:
     encoded = span.SerializeToString()
     is_helicone = b"helicone-" in encoded.lower()
-    places = otlp.named_places(encoded)
-    return otlp.door_facts(
-        read_span(encoded), encoded, places, within, headers or {}, settings, names_helicone=is_helicone
-    )
+    return otlp.door_facts(read_span(encoded), encoded, within, headers or {}, settings, names_helicone=is_helicone)
 
 
 def fields_at_door(

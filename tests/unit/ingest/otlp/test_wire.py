@@ -11,7 +11,7 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span, TracesData
 
 from infra.project_settings import DEFAULTS
 from infra.projects import Credential
-from ingest.decode.otlp import door_facts, door_fields, named_places, resource_fields
+from ingest.decode.otlp import door_facts, door_fields, resource_fields
 from ingest.decode.spans.field_tables import PLACES
 from ingest.otlp_export import Export
 from ingest.otlp_wire import read_span, shared_bytes, traces_data
@@ -42,7 +42,7 @@ def test_the_door_finds_the_fields_that_the_decoder_finds(
     span = Span(trace_id=b"\1" * 16, span_id=b"\2" * 8, parent_span_id=parent, attributes=own)
     encoded, resource = span.SerializeToString(), resource_fields(of_resource)
 
-    _, found = door_facts(read_span(encoded), encoded, named_places(encoded), resource, {}, DEFAULTS, names_helicone=False)
+    _, found = door_facts(read_span(encoded), encoded, resource, {}, DEFAULTS, names_helicone=False)
 
     assert found == door_fields(span, resource, {}, DEFAULTS)
 
