@@ -20,6 +20,7 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.trace import Tracer
 
 from infra.topics import Topic
+from ingest.decode.otlp import decode_span_record
 from ingest.event import partition_of, trace_key
 from tests.integration.ingest_service import Ingest
 from tests.unit.ingest.otlp_exports import JSON, make_export, make_span, message_of
