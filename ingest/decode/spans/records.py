@@ -118,6 +118,8 @@ def span_record_text(record: Record) -> str:
 def _envelope_end(value: bytes) -> int:
     if len(value) < _head.size:
         raise InvalidEvent("Not a record: it is cut off", code="not_a_record")
+    form: int
+    length: int
     form, length = _head.unpack_from(value)
     if form != FORM:
         if FORM < form < _TEXT:
