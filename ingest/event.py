@@ -1,8 +1,9 @@
 """THE contract of the wire: what ingest publishes (`Record`), what it decodes to (`Event`), and their keys.
 
-A record is JSON: the client's own content in an envelope. The envelope holds only what routing needs; everything
-derived (kind, model, tokens, cost, error, path) is computed in the processors, so that a replay after a fix repairs
-it. Bodies are carried as the JSON text that was received, cut out and never re-encoded.
+A record is the client's own content in an envelope: one JSON object, but for spans (`ingest.decode.spans.records`). The
+envelope holds only what routing needs; everything derived (kind, model, tokens, cost, error, path) is computed in the
+processors, so that a replay after a fix repairs it. Bodies are carried as the JSON text that was received, cut out and
+never re-encoded.
 
 Imported downstream by `processors`; it imports nothing of the other modules of `ingest`.
 """
@@ -64,7 +65,7 @@ NO_BODY = msgspec.Raw()
 
 
 class Record(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
-    """What lies on the topic, one JSON object a record."""
+    """What lies on a topic. On that of events it is one JSON object."""
 
     schema_version: int
     source: str
@@ -77,7 +78,7 @@ class Record(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     received_at_us: int
     """Unix microseconds, the door's clock."""
     content: msgspec.Raw
-    """The client's own fields without the bodies; its shape is the source's."""
+    """The client's own fields without the bodies; its shape is the source's. Of a span: protobuf."""
     session_id: str | None = None
     headers: dict[str, str] = {}
     """HTTP headers that have meaning, names lower-cased; never a credential."""

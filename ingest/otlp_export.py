@@ -7,9 +7,8 @@ export had.
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
-import msgspec
 import re2
 from google.protobuf.message import DecodeError
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
@@ -19,10 +18,19 @@ from opentelemetry.proto.trace.v1 import trace_pb2
 
 from infra.projects import Credential
 from infra.topics import RECORD_BYTES_MAX
-from ingest.decode.otlp import Fields, ResourceFields, check_span, door_facts, door_fields, resource_fields
+from ingest.decode.otlp import (
+    Fields,
+    ResourceFields,
+    check_span,
+    door_facts,
+    door_fields,
+    resource_fields,
+    shared_envelope,
+    span_value,
+)
 from ingest.envelope import check_retention
 from ingest.errors import InvalidBody, PayloadTooLarge, RecordTooLarge
-from ingest.event import SCHEMA_VERSION, TEXT_BYTES_MAX, InvalidEvent, Record, encode_record, trace_key
+from ingest.event import TEXT_BYTES_MAX, InvalidEvent, trace_key
 from ingest.lanes import RECORD_OVERHEAD_BYTES
 from ingest.masked_content import mask_headers
 from ingest.masked_span import mask_message, remove_secrets
@@ -30,7 +38,6 @@ from ingest.masking import masker_of
 from ingest.otlp_ends import NAMES, end_of_log, end_of_span_event
 from ingest.otlp_wire import WireSpan, read_export, read_span, shared_bytes, traces_data
 
-SOURCE = "otlp"
 REASONS_MAX = 5
 """Different reasons that one answer names."""
 TURN_ITEMS = 256
@@ -47,10 +54,6 @@ _FIELD_NAMES = ("session id", "session name", "user id", "path")
 
 Records = list[tuple[bytes, bytes]]
 Message = TypeVar("Message")
-
-
-class _Content(msgspec.Struct, gc=False):
-    span: bytes
 
 
 class Export:
@@ -77,6 +80,7 @@ class Export:
         self._received_at_us = received_at_us
         self._bytes_left = records_bytes_max
         self._may_name_helicone = True
+        self._envelope = shared_envelope(sender.project_id, sender.settings_version, received_at_us, self._headers)
 
     def take_traces(self, body: bytes) -> Iterator[None]:
         """Fill the records from an encoded `ExportTraceServiceRequest`.
@@ -169,26 +173,18 @@ class Export:
         if self._settings.retention_days is not None:
             check_retention("start time: it", span.start_time_unix_nano // 1_000, self._sender, self._received_at_us)
         names_helicone = self._may_name_helicone and _HELICONE in encoded.lower()
-        headers = self._headers
-        event_id, fields = door_facts(span, encoded, resource, headers, self._settings, names_helicone=names_helicone)
+        event_id, fields = door_facts(
+            span, encoded, resource, self._headers, self._settings, names_helicone=names_helicone
+        )
         if self._masker or (names_helicone and _SECRETS(encoded.lower())):
             # The id is of what was sent, so that the same span has the same id whatever the rules are.
             encoded, fields = self._masked(encoded, resource)
         _check_fields(fields)
-        # Encoded with the record, in one pass: bytes become base64.
-        content = cast(msgspec.Raw, _Content(traces_data(encoded, resource_bytes, scope_bytes)))
-        project_id, version, received_at_us = (
-            self._sender.project_id,
-            self._sender.settings_version,
-            self._received_at_us,
-        )
-        session_id = fields.session_id
-        value = encode_record(
-            Record(SCHEMA_VERSION, SOURCE, project_id, version, event_id, received_at_us, content, session_id, headers)
-        )
+        message = traces_data(encoded, resource_bytes, scope_bytes)
+        value = span_value(self._envelope, event_id, fields.session_id, message)
         if len(value) > RECORD_BYTES_MAX:
             raise RecordTooLarge
-        return trace_key(project_id, span.trace_id.hex()), value
+        return trace_key(self._sender.project_id, span.trace_id.hex()), value
 
     def _masked(self, encoded: bytes, resource: ResourceFields) -> tuple[bytes, Fields]:
         span = trace_pb2.Span.FromString(encoded)

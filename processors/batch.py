@@ -137,10 +137,10 @@ def _decode(place: Place, key: bytes | None, value: bytes) -> Decoded:
         event = decode(record)
     except UnicodeDecodeError as fault:
         raise InvalidEvent(f"Not UTF-8: {fault}", code="not_utf8") from fault
-    return decoded(place, key, value, record, event)
+    return _decoded(place, key, value, record, event)
 
 
-def decoded(place: Place, key: bytes | None, value: bytes, record: Record, event: Event) -> Decoded:
+def _decoded(place: Place, key: bytes | None, value: bytes, record: Record, event: Event) -> Decoded:
     """A record and the event that it became.
 
     Raises:
@@ -160,7 +160,8 @@ def decoded(place: Place, key: bytes | None, value: bytes, record: Record, event
         envelope=envelope,
         request_body=request_body,
         response_body=response_body,
-        content_hash=content_hash(value),
+        # The door's own fields stand before the content.
+        content_hash=content_hash(value[max(value.find(b',"content":'), 0) :]),
     )
 
 
@@ -170,6 +171,6 @@ def _text(body: msgspec.Raw) -> str | None:
     return str(raw, "utf-8") if raw.nbytes else None
 
 
-def content_hash(value: bytes) -> UUID:
-    """Hash of what the client sent, which follows the door's own fields: it differs when the content differs."""
-    return PostgresUUID(xxhash.xxh3_128_digest(value[max(value.find(b',"content":'), 0) :]))
+def content_hash(sent: bytes) -> UUID:
+    """Hash of what the client sent: it differs when the content differs."""
+    return PostgresUUID(xxhash.xxh3_128_digest(sent))

@@ -2,23 +2,17 @@
 
 from collections.abc import Iterable
 from datetime import datetime, timedelta
+from uuid import UUID
 
 import msgspec
 
 from infra.project_settings import InvalidSettings, ProjectSettings
 from infra.projects import SettingsBook, UnknownSettings
-from ingest.decode.otlp import decode_span
-from ingest.event import InvalidEvent, Record, decode_record, from_us
-from processors.batch import Decoded, Place, Received, Slice, content_hash, dead_letter, decoded
+from ingest.decode.otlp import decode_span, decode_span_record, settings_of, span_record_text
+from ingest.event import Event, InvalidEvent, Record, from_us, start_day
+from processors.batch import Decoded, Place, Received, Slice, content_hash, dead_letter
 from processors.errors import TROUBLE, StoreAway
 from processors.traces import Link
-
-
-class _Settled(msgspec.Struct, gc=False):
-    """The part of a record that names its settings."""
-
-    project_id: int
-    settings_version: int
 
 
 class SpanReader:
@@ -26,7 +20,6 @@ class SpanReader:
 
     def __init__(self, book: SettingsBook) -> None:
         self._book = book
-        self._decoder = msgspec.json.Decoder(_Settled)
 
     async def prepare(self, values: Iterable[bytes | None]) -> None:
         """Load the settings that these records name.
@@ -34,18 +27,11 @@ class SpanReader:
         Raises:
             StoreAway: the database is in trouble, or holds settings that only newer code can read.
         """
-        pairs = {pair for value in values if value is not None and (pair := self._pair(value)) is not None}
+        pairs = {pair for value in values if value is not None and (pair := settings_of(value)) is not None}
         try:
             await self._book.load(pairs)
         except (*TROUBLE, InvalidSettings) as fault:
             raise StoreAway(f"{type(fault).__name__}: {fault}") from fault
-
-    def _pair(self, value: bytes) -> tuple[int, int] | None:
-        try:
-            named = self._decoder.decode(value)
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-            return None
-        return named.project_id, named.settings_version
 
     def take(self, target: Slice, place: Place, key: bytes | None, value: bytes | None, timestamp_ms: int) -> None:
         """Decode one record into `target`. A record that cannot be decoded becomes a dead letter; nothing is raised."""
@@ -62,9 +48,11 @@ class SpanReader:
             target.events.append(received.item)
 
     def _receive(self, place: Place, key: bytes | None, value: bytes, timestamp_ms: int) -> Received:
-        record = decode_record(value)
+        record = decode_span_record(value)
         settings = self._settings(record)
         span = decode_span(record, settings)
+        # Of what the client sent, without what the door added to it.
+        sent_hash = content_hash(msgspec.json.encode(record.headers) + bytes(record.content))
         return Received(
             place=place,
             key=key,
@@ -73,8 +61,8 @@ class SpanReader:
             log_time=from_us(timestamp_ms * 1000),
             window=timedelta(seconds=settings.join_window_seconds),
             trace_as_session=settings.otlp_trace_as_session,
-            content_hash=content_hash(value),
-            item=None if span.event is None else decoded(place, key, value, record, span.event),
+            content_hash=sent_hash,
+            item=None if span.event is None else _decoded(place, key, value, record, span.event, sent_hash),
         )
 
     def _settings(self, record: Record) -> ProjectSettings:
@@ -82,6 +70,20 @@ class SpanReader:
             return self._book.get(record.project_id, record.settings_version)
         except UnknownSettings as fault:
             raise InvalidEvent(str(fault), code="unknown_settings") from fault
+
+
+def _decoded(place: Place, key: bytes | None, value: bytes, record: Record, event: Event, sent_hash: UUID) -> Decoded:
+    return Decoded(
+        place=place,
+        key=key,
+        value=value,
+        event=event,
+        day=start_day(event.started_at, from_us(record.received_at_us)),
+        envelope=span_record_text(record),
+        request_body=None,
+        response_body=None,
+        content_hash=sent_hash,
+    )
 
 
 def make_link(received: Received, log_time: datetime, item: Decoded | None) -> Link:

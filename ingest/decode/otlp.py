@@ -3,18 +3,15 @@
 What the door and the join over a trace need of `ingest.decode.spans` is offered here too.
 """
 
-from base64 import b64decode
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-import msgspec
 from asyncpg.pgproto.pgproto import UUID as PostgresUUID
 from google.protobuf.message import DecodeError
 from opentelemetry.proto.resource.v1 import resource_pb2
 from opentelemetry.proto.trace.v1 import trace_pb2
 
 from infra.project_settings import ProjectSettings
-from ingest.decode.json_faults import UNREADABLE
 from ingest.decode.labels import fitted, fitted_message
 from ingest.decode.limits import check_envelope, check_text
 from ingest.decode.native import label
@@ -36,6 +33,15 @@ from ingest.decode.spans.fields import (
 from ingest.decode.spans.identity import check_span, parent_of, span_event_id
 from ingest.decode.spans.paths import derived_path
 from ingest.decode.spans.properties import helicone_name, read_properties
+from ingest.decode.spans.records import (
+    SOURCE,
+    decode_span_record,
+    encode_span_record,
+    settings_of,
+    shared_envelope,
+    span_record_text,
+    span_value,
+)
 from ingest.decode.spans.sources import SpanEvent, value_of
 from ingest.decode.spans.span import Fields, Span
 from ingest.decode.spans.spill import origin, spilled
@@ -60,23 +66,21 @@ __all__ = [
     "Span",
     "check_span",
     "decode_span",
+    "decode_span_record",
     "derived_path",
     "door_facts",
     "door_fields",
+    "encode_span_record",
     "resource_fields",
+    "settings_of",
+    "shared_envelope",
     "span_event_id",
+    "span_record_text",
+    "span_value",
 ]
 
-SOURCE = "otlp"
 _SPILL = "otel"
 _CACHED_BYTES_MAX = 4_096
-
-
-class Content(msgspec.Struct, gc=False):
-    """The content of a span's record."""
-
-    span: str
-    """Base64 of a protobuf `TracesData` with one resource, one scope and one span."""
 
 
 class _Sent(NamedTuple):
@@ -95,9 +99,6 @@ class _Sent(NamedTuple):
     own: OwnFields
     events: list[SpanEvent]
     start_us: int
-
-
-_content_decoder = msgspec.json.Decoder(Content)
 
 
 def decode_span(record: Record, settings: ProjectSettings) -> Span:
@@ -153,8 +154,8 @@ def decode_span(record: Record, settings: ProjectSettings) -> Span:
 
 def _read(record: Record, settings: ProjectSettings) -> _Sent:
     try:
-        data = trace_pb2.TracesData.FromString(b64decode(_content_decoder.decode(record.content).span, validate=True))
-    except (*UNREADABLE, ValueError, DecodeError) as fault:
+        data = trace_pb2.TracesData.FromString(bytes(record.content))
+    except DecodeError as fault:
         raise InvalidEvent(f"Not a span's record: {fault}", code="not_a_record") from fault
     if [[len(scope.spans) for scope in within.scope_spans] for within in data.resource_spans] != [[1]]:
         raise InvalidEvent("Not a span's record: it holds another number than one", code="not_a_record")

@@ -17,8 +17,8 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from infra.projects import SettingsBook, change_settings, create_key, ensure_project
 from infra.topics import Topic
-from ingest.decode.otlp import span_event_id
-from ingest.event import EPOCH, Record, encode_record, trace_key
+from ingest.decode.otlp import encode_span_record, span_event_id
+from ingest.event import EPOCH, Record, trace_key
 from processors.batch import Place, Received, Slice
 from processors.spans import SpanReader
 from processors.traces import USAGE_COUNTED_BY
@@ -76,7 +76,7 @@ def span_record(trace: int, number: int, shape: Shape, *, at_us: int, settings_v
 
 
 def keyed_span(record: Record, trace: int) -> tuple[bytes, bytes]:
-    return trace_key(1, f"{trace:032x}"), encode_record(record)
+    return trace_key(1, f"{trace:032x}"), encode_span_record(record)
 
 
 async def read_log(kafka: str, topic: Topic, reader: SpanReader) -> list[list[Received]]:

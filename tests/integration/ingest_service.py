@@ -1,6 +1,6 @@
 """A real ingest, as a process of its own over a test's topic and database, and what it put on the topic."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,6 +26,8 @@ class Ingest:
     key: str
     kafka: str
     topic: Topic
+    read: Callable[[bytes], Record] = decode_record
+    """Of the topic's records."""
 
     def client(self) -> httpx.AsyncClient:
         """A client that sends the key."""
@@ -45,7 +47,7 @@ class Ingest:
             found: list[tuple[int, bytes, Record]] = []
             while len(found) < missing:
                 message = await consumer.getone()
-                found.append((message.partition, message.key, decode_record(message.value)))
+                found.append((message.partition, message.key, self.read(message.value)))
             return found
         finally:
             await consumer.stop()

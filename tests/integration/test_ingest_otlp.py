@@ -20,6 +20,7 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.trace import Tracer
 
 from infra.topics import Topic
+from ingest.decode.otlp import decode_span_record
 from ingest.event import partition_of, trace_key
 from tests.integration.ingest_service import Ingest
 from tests.unit.ingest.otlp_exports import JSON, make_export, make_span, message_of
@@ -65,7 +66,7 @@ async def test_spans_of_the_sdk_come_back_whole(
 
     [(_, _, end)] = await ingest.records()
     assert (end.source, end.session_id) == ("otlp.end", "conv-42")
-    ingest.topic = spans_topic
+    ingest.topic, ingest.read = spans_topic, decode_span_record
     records = await ingest.records()
     assert len({record.event_id for _, _, record in records}) == SPANS_SENT
     numbers, trace_ids = set(), set()
@@ -95,7 +96,7 @@ async def test_both_encodings_give_the_same_record(ingest: Ingest, spans_topic: 
     async with ingest.client() as client:
         answer = await client.post("/v1/traces", json=make_export(make_span(1)))
         assert (answer.status_code, answer.headers["content-type"], answer.json()) == (200, JSON, {})
-        ingest.topic = spans_topic
+        ingest.topic, ingest.read = spans_topic, decode_span_record
         [(_, _, first)] = await ingest.records()
         again = await client.post(
             "/v1/trace/log-python",

@@ -5,13 +5,14 @@ import pytest
 
 from infra.postgres import make_pool
 from infra.projects import SettingsBook, change_settings, ensure_project
-from ingest.event import EPOCH, encode_record, from_us
+from ingest.decode.otlp import encode_span_record
+from ingest.event import EPOCH, from_us
 from processors.batch import Place, Slice
 from processors.errors import StoreAway
 from processors.spans import SpanReader
 from tests.unit.ingest.otlp.spans import record_of, span_of
 
-VALUE = encode_record(record_of(span_of({"gen_ai.operation.name": "chat"})))
+VALUE = encode_span_record(record_of(span_of({"gen_ai.operation.name": "chat"})))
 
 
 def empty_slice() -> Slice:

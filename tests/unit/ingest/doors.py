@@ -7,8 +7,9 @@ import httpx
 from infra.health import Health
 from infra.project_settings import ProjectSettings
 from infra.projects import Credential
-from infra.topics import EVENTS
+from infra.topics import EVENTS, SPANS
 from ingest.app import create_app
+from ingest.decode.otlp import decode_span_record
 from ingest.errors import PublishError
 from ingest.event import Record, decode_record
 from ingest.metrics import Metrics
@@ -61,7 +62,11 @@ class FakePublisher:
 
     @property
     def records(self) -> list[Record]:
-        return [decode_record(value) for _, value in self.published]
+        published = zip(self.published, self.topics, strict=True)
+        return [
+            decode_span_record(value) if topic == SPANS.name else decode_record(value)
+            for (_, value), topic in published
+        ]
 
 
 @dataclass

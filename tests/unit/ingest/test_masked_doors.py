@@ -102,6 +102,7 @@ async def test_an_event_without_a_match_is_published_as_without_rules(doors: Doo
     plain = make_doors()
     for one in (doors, plain):
         one.publisher.published.clear()
+        one.publisher.topics.clear()
         await post(one, [NATIVE], "/v1/events")
     mine, other = doors.publisher.records[0], plain.publisher.records[0]
     assert (mine.content, mine.request, mine.response) == (other.content, other.request, other.response)
@@ -252,6 +253,7 @@ async def test_a_folded_stream_decodes_as_it_would_have_without_rules(doors: Doo
     for path, one in (("/oai/v1/log", chunks), ("/anthropic/v1/log", error)):
         for target in (doors, plain):
             target.publisher.published.clear()
+            target.publisher.topics.clear()
             await post(target, changed("providerResponse", {"status": 200, "textBody": sse(*one)}), path)
         mine, other = (decode(target.publisher.records[0]) for target in (doors, plain))
         for name in ("status", "is_error", "error_type", "model", "prompt_tokens", "completion_tokens", "kind"):

@@ -124,7 +124,7 @@ async def test_helicone_headers_of_the_export_hold_for_its_spans(doors: Doors, e
         ({"attributes": attributes(langfuse__trace__name="n" * 1025)}, "session name is longer than 1024 bytes"),
         ({"attributes": [{"key": "Helicone-Session-Path", "value": {"stringValue": "/" * 1025}}]},
          "path is longer than 1024 bytes"),
-        ({"name": "x" * (12 * 1024 * 1024)}, "its record is over 15 MiB"),
+        ({"name": "x" * (15 * 1024 * 1024)}, "its record is over 15 MiB"),
     ],
 )  # fmt: skip
 async def test_a_span_that_breaks_a_rule_is_refused_alone(

@@ -43,7 +43,10 @@ def published_texts(doors: Doors) -> str:
     """All that was published, the spans' messages spelled out."""
     records = doors.publisher.records
     spans = [str(message_of(record)) for record in records if record.source == "otlp"]
-    return "".join([*spans, *(value.decode() for _, value in doors.publisher.published)])
+    published = zip(doors.publisher.published, records, strict=True)
+    # Of a span's value what stands before the message, which is spelled out already.
+    rest = [value.removesuffix(bytes(record.content)).decode("latin-1") for (_, value), record in published]
+    return "".join([*spans, *rest])
 
 
 @both

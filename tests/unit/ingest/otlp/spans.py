@@ -88,9 +88,8 @@ def record_of(span: Span, resource: dict[str, Any] | None = None, headers: dict[
 
 
 def record_of_resource(within: ResourceSpans, headers: dict[str, str] | None = None) -> Record:
-    encoded = b64encode(TracesData(resource_spans=[within]).SerializeToString()).decode()
-    content = msgspec.Raw(json.dumps({"span": encoded}).encode())
-    return Record(1, "otlp", 1, 1, EVENT_ID, RECEIVED_AT_US, content, None, headers or {})
+    content = msgspec.Raw(TracesData(resource_spans=[within]).SerializeToString())
+    return Record(2, "otlp", 1, 1, EVENT_ID, RECEIVED_AT_US, content, None, headers or {})
 
 
 def decoded(
