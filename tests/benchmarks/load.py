@@ -70,12 +70,12 @@ class LoadResult(msgspec.Struct, frozen=True):
 class Connection(asyncio.Protocol):
     """One connection: sends a request, waits for its answer, sends the next."""
 
-    __slots__ = ("_load", "_received", "due", "transport")
+    __slots__ = ("_load", "_received", "due", "sent", "transport")
 
     def __init__(self, load: "Load") -> None:
         self._load = load
         self._received = b""
-        self.due = 0.0
+        self.due = self.sent = 0.0
         self.transport: asyncio.Transport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -156,7 +156,7 @@ class Load:
         )
 
     def _begin(self) -> None:
-        now = self._loop.time()
+        now = time.monotonic()
         for place, connection in enumerate(self._connections):
             connection.due = now + self._interval_seconds * place / len(self._connections)
             self._loop.call_at(connection.due, self._send, connection)
@@ -165,6 +165,7 @@ class Load:
         if self._ending or connection.transport is None:
             return
         self._busy.add(connection)
+        connection.sent = time.monotonic()
         connection.transport.write(self._requests.next())
 
     def answered(self, connection: Connection, data: bytes) -> None:
@@ -176,7 +177,9 @@ class Load:
         if self._counting:
             self._counted += 1
             if self._interval_seconds:
-                self._latencies.append(self._loop.time() - connection.due)
+                # Not the loop's clock: uvloop's counts whole milliseconds and stands still within a turn. Its timers
+                # may fire half a millisecond early, and a request that left early waited since then.
+                self._latencies.append(time.monotonic() - min(connection.due, connection.sent))
         self._busy.discard(connection)
         if self._ending:
             self._idle.set()
