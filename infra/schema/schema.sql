@@ -135,6 +135,8 @@ CREATE TABLE requests (
     completion_audio_tokens bigint NOT NULL,
     -- Null: the client reported no cost and no price is known.
     cost_nanousd bigint CONSTRAINT cost_is_in_range CHECK (cost_nanousd BETWEEN 0 AND 1000000000000000),
+    -- The price table's version, if the cost was computed with one.
+    price_version text,
     user_id text NOT NULL,
     -- Properties as strings, without the session's id, name and path, which have columns.
     properties jsonb NOT NULL,
@@ -163,6 +165,10 @@ CREATE INDEX requests_by_session ON requests (project_id, session_key, started_a
 
 -- The requests of a project in order of time.
 CREATE INDEX requests_by_start ON requests (project_id, started_at, event_id);
+
+-- What nobody has a price for, to list it.
+CREATE INDEX requests_unpriced ON requests (project_id, started_at)
+    WHERE cost_nanousd IS NULL AND kind = 'llm' AND prompt_tokens + completion_tokens > 0;
 
 -- Sessions, rolled up. `*_request_*` columns cover requests, `*_event_*` columns every event of the session.
 CREATE TABLE sessions (
