@@ -79,7 +79,8 @@ def cost_nanousd(prices: ModelPrice, counts: Counts) -> int:
     rates = rates_of(prices)
     if rates is None:
         return int(_table_cost(prices, counts).to_integral_value(ROUND_HALF_EVEN))
-    whole, rest = divmod(rates[0] + sum(map(mul, counts, rates[1:])), _SCALE)
+    scaled: int = rates[0] + sum(map(mul, counts, rates[1:]))
+    whole, rest = divmod(scaled, _SCALE)
     return whole + int(rest * 2 > _SCALE or (rest * 2 == _SCALE and whole % 2 == 1))
 
 

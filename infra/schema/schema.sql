@@ -135,8 +135,6 @@ CREATE TABLE requests (
     completion_audio_tokens bigint NOT NULL,
     -- Null: the client reported no cost and no price is known.
     cost_nanousd bigint CONSTRAINT cost_is_in_range CHECK (cost_nanousd BETWEEN 0 AND 1000000000000000),
-    -- The price table's version, if the cost was computed with one.
-    price_version text,
     user_id text NOT NULL,
     -- Properties as strings, without the session's id, name and path, which have columns.
     properties jsonb NOT NULL,
@@ -151,6 +149,8 @@ CREATE TABLE requests (
     decoded_response_body text,
     -- The same for the request (a span's attributes).
     decoded_request_body text,
+    -- The price table's version, if the cost was computed with one.
+    price_version text,
     CONSTRAINT requests_pk PRIMARY KEY (project_id, day, event_id),
     CONSTRAINT tokens_are_in_range CHECK (
         prompt_tokens BETWEEN 0 AND 1099511627776 AND completion_tokens BETWEEN 0 AND 1099511627776
