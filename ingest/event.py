@@ -122,6 +122,8 @@ class Event(msgspec.Struct, gc=False):
     completion_audio_tokens: int = 0
     cost_nanousd: int | None = None
     """None: none was reported and no price is known."""
+    price_version: str | None = None
+    """Of the price table that the cost was computed with; None: the client reported the cost, or there is none."""
     user_id: str = ""
     properties: dict[str, str] = {}
     """Without the session's id, name and path, which have fields of their own."""

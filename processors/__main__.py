@@ -1,12 +1,15 @@
-"""`python -m processors`: run one worker. `python -m processors accept-gap`: let stopped partitions go on."""
+"""`python -m processors`: run one worker. `… accept-gap`: let stopped partitions go on. `… unpriced`: list models."""
 
 import asyncio
 from typing import Annotated
 
+import asyncpg
 import typer
+from rich.console import Console
+from rich.table import Table
 
 from infra.kafka import make_consumer
-from infra.postgres import make_pool
+from infra.postgres import load_sql, make_pool
 from infra.settings import KafkaSettings, LocalSettings, PostgresSettings
 from infra.telemetry import configure_logging
 from processors.accept_gap import accept_gap
@@ -49,6 +52,28 @@ def accept_gap_command() -> None:
         for partition, (stored, now) in sorted(moved.items()):
             typer.echo(f"{topic} partition {partition}: from {stored} to {now}")
     typer.echo("Every other partition is fine. Restart the workers: `make scale-processors N=…` or `make down up`.")
+
+
+@command.command("unpriced")
+def unpriced_command(
+    limit: Annotated[int, typer.Option(min=1, max=10_000, help="Models at most.")] = 100,
+) -> None:
+    """List the models that were used and that the price table does not know."""
+    table = Table("project", "provider", "model", "requests", "last used")
+    for row in asyncio.run(_unpriced(limit)):
+        last_used = f"{row['last_used_at']:%Y-%m-%d %H:%M:%S}Z"
+        table.add_row(str(row["project_id"]), row["provider"], row["model"], str(row["request_count"]), last_used)
+    Console().print(table)
+
+
+async def _unpriced(limit: int) -> list[asyncpg.Record]:
+    pool = await make_pool(
+        PostgresSettings().address(), application_name="unpriced", connections_max=1, statement_timeout_ms=60_000
+    )
+    try:
+        return list(await pool.fetch(load_sql("processors", "list_unpriced"), limit))
+    finally:
+        await pool.close()
 
 
 async def _accept_gap() -> dict[str, dict[int, tuple[int, int]]]:

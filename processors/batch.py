@@ -12,6 +12,7 @@ from asyncpg.pgproto.pgproto import UUID as PostgresUUID
 from ingest.decode.otlp import Span
 from ingest.decode.record import decode
 from ingest.event import NO_BODY, Event, InvalidEvent, Record, decode_record, encode_record, from_us, start_day
+from processors.prices import price
 
 LONGEST_DETAIL_CHARACTERS = 500
 """Of a dead letter's explanation; the record itself is kept whole beside it."""
@@ -141,7 +142,7 @@ def _decode(place: Place, key: bytes | None, value: bytes) -> Decoded:
 
 
 def _decoded(place: Place, key: bytes | None, value: bytes, record: Record, event: Event) -> Decoded:
-    """A record and the event that it became.
+    """A record and the event that it became, priced if the client reported no cost.
 
     Raises:
         InvalidEvent: the record is not UTF-8.
@@ -151,6 +152,7 @@ def _decoded(place: Place, key: bytes | None, value: bytes, record: Record, even
         envelope = encode_record(msgspec.structs.replace(record, request=NO_BODY, response=NO_BODY)).decode()
     except UnicodeDecodeError as fault:
         raise InvalidEvent(f"Not UTF-8: {fault}", code="not_utf8") from fault
+    price(event)
     return Decoded(
         place=place,
         key=key,

@@ -16,7 +16,7 @@ REQUEST_COLUMNS = (
     *("started_at", "ended_at", "time_to_first_token_us", "status", "is_error", "error_type", "error_message"),
     *("provider", "model", "request_model", "response_model", "model_override", "target_url"),
     *("prompt_tokens", "completion_tokens", "cache_read_tokens", "cache_write_tokens", "reasoning_tokens"),
-    *("prompt_audio_tokens", "completion_audio_tokens", "cost_nanousd", "user_id", "properties"),
+    *("prompt_audio_tokens", "completion_audio_tokens", "cost_nanousd", "price_version", "user_id", "properties"),
     *("trace_id", "span_id", "parent_span_id", "source", "received_at", "flags"),
     *("decoded_request_body", "decoded_response_body"),
 )
@@ -42,7 +42,8 @@ def request_row(item: Decoded) -> tuple[Any, ...]:
         *(event.provider, event.model, event.request_model, event.response_model, event.model_override),
         *(event.target_url, event.prompt_tokens, event.completion_tokens, event.cache_read_tokens),
         *(event.cache_write_tokens, event.reasoning_tokens, event.prompt_audio_tokens, event.completion_audio_tokens),
-        *(event.cost_nanousd, event.user_id, orjson.dumps(event.properties).decode() if event.properties else "{}"),
+        *(event.cost_nanousd, event.price_version, event.user_id),
+        orjson.dumps(event.properties).decode() if event.properties else "{}",
         *(event.trace_id, event.span_id, event.parent_span_id, event.source, event.received_at, event.flags),
         *(event.decoded_request_body, event.decoded_response_body),
     )

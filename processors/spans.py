@@ -12,6 +12,7 @@ from ingest.decode.otlp import decode_span, decode_span_record, settings_of, spa
 from ingest.event import Event, InvalidEvent, Record, from_us, start_day
 from processors.batch import Decoded, Place, Received, Slice, content_hash, dead_letter
 from processors.errors import TROUBLE, StoreAway
+from processors.prices import price
 from processors.traces import Link
 
 
@@ -73,6 +74,7 @@ class SpanReader:
 
 
 def _decoded(place: Place, key: bytes | None, value: bytes, record: Record, event: Event, sent_hash: UUID) -> Decoded:
+    price(event)
     return Decoded(
         place=place,
         key=key,

@@ -149,6 +149,8 @@ CREATE TABLE requests (
     decoded_response_body text,
     -- The same for the request (a span's attributes).
     decoded_request_body text,
+    -- The price table's version, if the cost was computed with one.
+    price_version text,
     CONSTRAINT requests_pk PRIMARY KEY (project_id, day, event_id),
     CONSTRAINT tokens_are_in_range CHECK (
         prompt_tokens BETWEEN 0 AND 1099511627776 AND completion_tokens BETWEEN 0 AND 1099511627776
@@ -163,6 +165,10 @@ CREATE INDEX requests_by_session ON requests (project_id, session_key, started_a
 
 -- The requests of a project in order of time.
 CREATE INDEX requests_by_start ON requests (project_id, started_at, event_id);
+
+-- What nobody has a price for, to list it.
+CREATE INDEX requests_unpriced ON requests (project_id, started_at)
+    WHERE cost_nanousd IS NULL AND kind = 'llm' AND prompt_tokens + completion_tokens > 0;
 
 -- Sessions, rolled up. `*_request_*` columns cover requests, `*_event_*` columns every event of the session.
 CREATE TABLE sessions (

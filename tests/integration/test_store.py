@@ -12,10 +12,11 @@ import asyncpg
 import msgspec
 import pytest
 
-from infra.postgres import make_pool
+from infra.postgres import load_sql, make_pool
 from ingest.event import FAR_DAY, Record, new_event_id
 from processors.batch import Place, take
 from processors.errors import Fenced, StoreAway
+from processors.prices import VERSION
 from processors.store import Store
 from tests.factories import TOPIC, UNDECODABLE, keyed, make_slice, native_record, now_us, random_records
 from tests.recomputation import assert_rollups_exact
@@ -207,3 +208,18 @@ async def test_a_token_count_beyond_its_range_is_clamped_and_flagged(store: Stor
     await store.commit([make_slice([native_record(usage={"prompt_tokens": 2**70, "completion_tokens": 7})])])
     (row,) = await pool.fetch("SELECT prompt_tokens, completion_tokens, flags FROM requests")
     assert tuple(row) == (2**40, 7, ["tokens_clamped"])
+
+
+async def test_events_are_priced_and_what_has_no_price_is_listed(store: Store, pool: asyncpg.Pool) -> None:
+    def used(model: str, **fields: Any) -> Record:
+        return native_record(session_id="s", kind="llm", provider="OPENAI", model=model, **fields)
+
+    usage = {"usage": {"prompt_tokens": 1_000, "completion_tokens": 100}}
+    priced = [used("gpt-4o", **usage), used("gpt-4o", cost_nanousd=5, **usage)]
+    unpriced = [used("own", **usage), used("own", **usage), used("other", **usage), used("silent")]
+    await store.commit([make_slice(priced + unpriced)])
+    rows = await pool.fetch("SELECT cost_nanousd, price_version FROM requests WHERE model = 'gpt-4o' ORDER BY 1")
+    assert [tuple(row) for row in rows] == [(5, None), (3_500_000, VERSION)]
+    assert await pool.fetchval("SELECT cost_nanousd FROM sessions") == 3_500_005
+    listed = await pool.fetch(load_sql("processors", "list_unpriced"), 10)
+    assert [(row["model"], row["request_count"]) for row in listed] == [("own", 2), ("other", 1)]
