@@ -1,4 +1,4 @@
-"""The rows of `dead_letters` as the worker writes them: new letters, drops that hold, and what another attempt came to."""
+"""The rows of `dead_letters` as the worker writes them: new letters, drops that hold, what another attempt came to."""
 
 from collections.abc import Collection, Iterable, Sequence
 
@@ -69,13 +69,16 @@ def _pass_over(part: Slice, dropped: dict[tuple[int, int], asyncpg.Record]) -> S
             )
     if not letters:
         return part
-    rest = restricted(
-        part,
-        {one.place.offset for one in [*part.spans, *part.events, *part.dead_letters]}
-        - {letter.place.offset for letter in letters},
-    )
+    gone = {letter.place.offset for letter in letters}
+    rest = restricted(part, offsets_of(part) - gone)
     rest.dead_letters += letters
     return rest
+
+
+def offsets_of(part: Slice) -> set[int]:
+    """Where the slice's records lie."""
+    offsets = {one.place.offset for one in part.spans or part.events}
+    return offsets | {letter.place.offset for letter in part.dead_letters}
 
 
 def restricted(part: Slice, offsets: Collection[int]) -> Slice:
@@ -90,7 +93,7 @@ def restricted(part: Slice, offsets: Collection[int]) -> Slice:
 
 async def lock_requeued(connection: Connection, generation: int, part: Slice) -> set[int]:
     """Offsets of the letters in `part` that are still to be tried again; nobody decides otherwise before we commit."""
-    offsets = sorted(one.place.offset for one in [*(part.spans or part.events), *part.dead_letters])
+    offsets = sorted(offsets_of(part))
     rows = await connection.fetch(
         load_sql("processors", "lock_requeued"), generation, part.topic, part.partition, offsets
     )

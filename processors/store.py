@@ -16,7 +16,6 @@ import asyncpg
 from infra.postgres import load_sql
 from processors.batch import LONGEST_DETAIL_CHARACTERS, DeadLetter, Decoded, Place, Slice
 from processors.dead_letters import (
-    Connection,
     lock_requeued,
     restricted,
     settle_dead_letters,
@@ -29,6 +28,8 @@ from processors.share_guard import ShareGuard
 
 GENERATION = 1
 """The set of derived tables that this worker feeds."""
+
+Connection = asyncpg.pool.PoolConnectionProxy
 
 
 @dataclass(slots=True)
