@@ -1,8 +1,9 @@
 """`python -m processors dead-letters …` and `python -m processors resume`."""
 
 import sys
+from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import Annotated
 
 import asyncpg
 import typer
@@ -57,11 +58,11 @@ def show_list(
     limit: LimitOption = 100,
 ) -> None:
     """List dead letters in order of the log."""
-    place = (topic, partition, *_offsets(offsets), step, reason, _states(state, STATES))
+    first, last, moments = *_offsets(offsets), (_utc(since), _utc(until))
+    which = Filter(topic, partition, first, last, step, reason, _states(state, STATES), None, *moments, generation)
 
     async def read(connection: asyncpg.Connection) -> list[asyncpg.Record]:
-        which = await _filter(connection, place, project, since, until, generation)
-        return await list_dead_letters(connection, which, limit)
+        return await list_dead_letters(connection, await _of_project(connection, which, project), limit)
 
     rows = run(read)
     if not rows:
@@ -130,8 +131,10 @@ def requeue(
     everything: AllOption = False,
 ) -> None:
     """Let the workers try dead letters again: without --state those that are open."""
-    place = (topic, partition, *_offsets(offsets), step, reason, _states(state or ["open"], ("open", "drop")))
-    _want("requeue", place, project, since, until, generation, None if everything else limit)
+    first, last, moments = *_offsets(offsets), (_utc(since), _utc(until))
+    states = _states(state or ["open"], ("open", "drop"))
+    which = Filter(topic, partition, first, last, step, reason, states, None, *moments, generation)
+    _want("requeue", which, project, None if everything else limit)
 
 
 @dead_letters.command("drop")
@@ -153,9 +156,10 @@ def drop(
 
     Their bytes stay until retention removes them; until then `requeue --state drop` takes the decision back.
     """
+    first, last, moments = *_offsets(offsets), (_utc(since), _utc(until))
     states = _states(state or ["open", "requeue"], ("open", "requeue"))
-    place = (topic, partition, *_offsets(offsets), step, reason, states)
-    _want("drop", place, project, since, until, generation, None if everything else limit)
+    which = Filter(topic, partition, first, last, step, reason, states, None, *moments, generation)
+    _want("drop", which, project, None if everything else limit)
 
 
 def resume() -> None:
@@ -166,41 +170,26 @@ def resume() -> None:
     for row in rows:
         reasons = ", ".join(f"{count} {name}" for name, count in zip(row["reasons"], row["reason_counts"], strict=True))
         console.print(
-            f"generation {row['generation']} goes on. It was stopped at {row['stopped_at']:%F %T} UTC over {row['topic']}: "
-            f"of the last {row['seen_count']} records these failed: {reasons}",
+            f"generation {row['generation']} goes on. It was stopped at {row['stopped_at']:%F %T} UTC, because of the "
+            f"last {row['seen_count']} records of {row['topic']} these failed: {reasons}",
             markup=False,
             highlight=False,
         )
 
 
-def _want(
-    state: str,
-    place: tuple[Any, ...],
-    project: str | None,
-    since: datetime | None,
-    until: datetime | None,
-    generation: int | None,
-    records_max: int | None,
-) -> None:
+def _want(state: str, which: Filter, project: str | None, records_max: int | None) -> None:
     async def change(connection: asyncpg.Connection) -> Wanted:
-        which = await _filter(connection, place, project, since, until, generation)
-        return await set_wanted_state(connection, which, state, records_max)
+        return await set_wanted_state(connection, await _of_project(connection, which, project), state, records_max)
 
     wanted = run(change)
     rest = "" if wanted.taken == wanted.matched else f" (the first {wanted.taken}: --limit or --all for more)"
     console.print(f"{wanted.matched} matched, {wanted.changed} set to {state}{rest}", highlight=False)
 
 
-async def _filter(
-    connection: asyncpg.Connection,
-    place: tuple[Any, ...],
-    project: str | None,
-    since: datetime | None,
-    until: datetime | None,
-    generation: int | None,
-) -> Filter:
-    project_id = None if project is None else str((await find_project(connection, project)).project_id)
-    return Filter(*place, project_id, _utc(since), _utc(until), generation)
+async def _of_project(connection: asyncpg.Connection, which: Filter, project: str | None) -> Filter:
+    if project is None:
+        return which
+    return replace(which, project_id=str((await find_project(connection, project)).project_id))
 
 
 def _utc(moment: datetime | None) -> datetime | None:

@@ -61,8 +61,7 @@ async def set_wanted_state(
     connection: asyncpg.Connection, which: Filter, state: str, records_max: int | None
 ) -> Wanted:
     """Ask for `requeue` or `drop` of the first records that match, None for all; what is done stays done."""
-    row = await connection.fetchrow(load_sql("processors", "set_wanted_state"), *astuple(which), records_max, state)
-    assert row is not None, "an aggregate has a row"
+    (row,) = await connection.fetch(load_sql("processors", "set_wanted_state"), *astuple(which), records_max, state)
     return Wanted(row["matched"], row["taken"], row["changed"])
 
 
