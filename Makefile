@@ -5,7 +5,7 @@ BIN := .venv/bin
 N ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help run up down status logs scale-ingest scale-processors test lint types unit integration acceptance \
+.PHONY: help run up down status logs scale-ingest scale-processors dead-letters requeue resume test lint types unit integration acceptance \
 	faults fuzz bench fmt lock
 
 ##@ Run
@@ -30,6 +30,15 @@ scale-ingest: .venv/run.stamp ## Run N ingest processes on the one socket: make 
 
 scale-processors: .venv/run.stamp ## Run N processors: make scale-processors N=4
 	@$(BIN)/python -m infra scale processors $(N)
+
+dead-letters: .venv/run.stamp ## List records that could not become events: make dead-letters WHICH='--reason no_value'
+	@$(BIN)/python -m processors dead-letters list $(WHICH)
+
+requeue: .venv/run.stamp ## Let the workers try them again: make requeue WHICH='--reason unknown_settings --all'
+	@$(BIN)/python -m processors dead-letters requeue $(WHICH)
+
+resume: .venv/run.stamp ## Let a generation go on that was stopped because too many records failed
+	@$(BIN)/python -m processors resume
 
 ##@ Check
 

@@ -1,4 +1,4 @@
-"""`python -m processors`: run one worker. `… accept-gap`: let stopped partitions go on. `… unpriced`: list models."""
+"""`python -m processors`: run one worker; its commands decide what a worker must not decide by itself."""
 
 import asyncio
 from typing import Annotated
@@ -13,9 +13,12 @@ from infra.postgres import load_sql, make_pool
 from infra.settings import KafkaSettings, LocalSettings, PostgresSettings
 from infra.telemetry import configure_logging
 from processors.accept_gap import accept_gap
+from processors.dead_letter_commands import dead_letters, resume
 from processors.settings import ProcessorSettings
 
 command = typer.Typer(add_completion=False, no_args_is_help=False, pretty_exceptions_enable=False)
+command.add_typer(dead_letters, name="dead-letters")
+command.command("resume")(resume)
 
 
 @command.callback(invoke_without_command=True)

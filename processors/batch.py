@@ -20,11 +20,12 @@ LONGEST_DETAIL_CHARACTERS = 500
 
 # Structs without garbage collection: tens of thousands live at once, none of them in a cycle.
 class Place(msgspec.Struct, frozen=True, gc=False):
-    """Where a record lies on its topic."""
+    """Where a record lies on its topic, and the broker's time of it."""
 
     topic: str
     partition: int
     offset: int
+    timestamp_ms: int = 0
 
 
 class Decoded(msgspec.Struct, gc=False):
@@ -69,6 +70,8 @@ class DeadLetter(msgspec.Struct, gc=False):
     step: str
     reason: str
     detail: str
+    state: str = "open"
+    """Or `drop`: a person decided that it shall never be an event."""
 
 
 class Slice(msgspec.Struct):

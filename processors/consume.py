@@ -6,9 +6,10 @@ believe they own a partition meet at its offset fence, and one of them starts ov
 """
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from types import MappingProxyType
 
 import structlog
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, ConsumerRecord, TopicPartition
@@ -16,7 +17,8 @@ from aiokafka.errors import KafkaError, OffsetOutOfRangeError
 
 from ingest.event import from_us
 from processors.batch import Place, Reader, Slice
-from processors.errors import Fenced, ForeignOffsets, StoreAway
+from processors.errors import Fenced, ForeignOffsets, GenerationStopped, StoreAway
+from processors.requeue import Requeue
 from processors.store import Store, Stored
 
 log = structlog.get_logger()
@@ -29,6 +31,8 @@ OBSERVE_INTERVAL_SECONDS = 1.0
 """Between two looks at the ends of idle partitions: the resolution of lag and freshness."""
 RETRY_SECONDS_MIN, RETRY_SECONDS_MAX = 0.1, 2.0
 """Between two attempts while the database is in trouble; doubled up to the larger one."""
+STOPPED_LOOK_SECONDS = 1.0
+"""Between two looks whether a stopped generation may go on."""
 YIELD_EVERY_RECORDS = 200
 """Decoding pauses this often, so that a commit in the background and the group's heartbeats go on."""
 
@@ -50,6 +54,8 @@ class Progress:
     events: int = 0
     batches: int = 0
     totals: Stored = field(default_factory=Stored)
+    stopped: str | None = None
+    """Why the generation is stopped, while it is."""
 
 
 class Consume(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has no types
@@ -68,6 +74,7 @@ class Consume(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has 
         self._consumer = consumer
         self._store = store
         self._reader = reader
+        self._requeue = Requeue(store, reader, topic)
         self._topic = topic
         self._log = log.bind(topic=topic)
         self._cluster_id = cluster_id
@@ -98,6 +105,12 @@ class Consume(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has 
                 if storing is not None and storing.done():
                     await storing
                     storing = None
+                if wanted := await self._requeue.look(asyncio.get_running_loop().time(), sorted(self._positions)):
+                    # Between two batches, so that our positions are the stored ones.
+                    if storing is not None:
+                        await storing
+                        storing = None
+                    await self._requeue.take_back(wanted, self._next_offsets())
                 if storing is None:
                     await self._observe()
         finally:
@@ -189,7 +202,7 @@ class Consume(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has 
                 as_of=from_us(max(record.timestamp for record in records) * 1000),
             )
             for count, record in enumerate(records, start=1):
-                place = Place(tp.topic, tp.partition, record.offset)
+                place = Place(tp.topic, tp.partition, record.offset, record.timestamp)
                 self._reader.take(part, place, record.key, record.value, record.timestamp)
                 if count % YIELD_EVERY_RECORDS == 0:
                     await asyncio.sleep(0)
@@ -236,10 +249,20 @@ class Consume(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has 
                     unsure = False
                 if slices:
                     self._count(slices, await self._store.commit(slices))
+                self.progress.stopped = None
                 return
             except Fenced as fault:
                 self._log.warning("fenced", partitions=sorted(fault.partitions))
                 unsure = True
+            except GenerationStopped as fault:
+                if self.progress.stopped is None:
+                    self._log.error("generation_stopped", fault=str(fault), command="python -m processors resume")
+                self.progress.stopped = self.progress.stopped or str(fault)
+                unsure = True
+                if self._stopping.is_set():
+                    return
+                await self._observe({part.partition: part.expected_offset for part in slices})
+                await self._pause_for(STOPPED_LOOK_SECONDS)
             except StoreAway as fault:
                 self._log.warning("store_waits", fault=str(fault), retry_seconds=delay)
                 unsure = True
@@ -275,8 +298,14 @@ class Consume(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has 
         if stored.conflicts or stored.dead_letters:
             self._log.warning("batch_with_faults", conflicts=stored.conflicts, dead_letters=stored.dead_letters)
 
-    async def _observe(self) -> None:
-        """Store how far behind idle partitions are; between two batches, so that our positions are the stored ones."""
+    def _next_offsets(self) -> dict[int, int]:
+        return {partition: position.next_offset for partition, position in self._positions.items()}
+
+    async def _observe(self, waiting: Mapping[int, int] = MappingProxyType({})) -> None:
+        """Store how far behind idle partitions are; between two batches, so that our positions are the stored ones.
+
+        `waiting`: the stored offsets of partitions whose batch cannot be stored now, which are not our positions.
+        """
         now = asyncio.get_running_loop().time()
         if now < self._observed_at + OBSERVE_INTERVAL_SECONDS or not self._positions:
             return
@@ -285,11 +314,8 @@ class Consume(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has 
         partitions = [TopicPartition(self._topic, partition) for partition in self._positions]
         try:
             ends = await self._consumer.end_offsets(partitions)
-            seen = {
-                tp.partition: (position.next_offset, end)
-                for tp, end in ends.items()
-                if (position := self._positions.get(tp.partition)) is not None
-            }
+            offsets = {**self._next_offsets(), **waiting}
+            seen = {tp.partition: (offsets[tp.partition], end) for tp, end in ends.items() if tp.partition in offsets}
             await self._store.observe(self._topic, seen, asked_at)
         except (KafkaError, StoreAway) as fault:
             self._log.warning("observe_failed", fault=str(fault))

@@ -1,9 +1,11 @@
 """What can go wrong between a batch and its commit.
 
 ProcessorError
-├── Fenced            partitions moved on without us; read their offsets again
-├── StoreAway         trouble of the database; pause, wait, try again for as long as Kafka holds the data
-└── ForeignOffsets    stored offsets belong to another cluster; a person decides
+├── Fenced              partitions moved on without us; read their offsets again
+├── StoreAway           trouble of the database; pause, wait, try again for as long as Kafka holds the data
+├── TooManyDeadLetters  the batch is given up, and its generation stopped
+├── GenerationStopped   wait until a person lets it go on
+└── ForeignOffsets      stored offsets belong to another cluster; a person decides
 """
 
 import asyncpg
@@ -26,6 +28,20 @@ class Fenced(ProcessorError):
 
 class StoreAway(ProcessorError):
     """The database is away, refuses, or gave up on the transaction. The data is innocent."""
+
+
+class TooManyDeadLetters(ProcessorError):
+    """More records fail than can be the records' own fault."""
+
+    def __init__(self, seen: int, reasons: dict[str, int]) -> None:
+        self.seen = seen
+        self.reasons = reasons
+        """Reason -> records, the most frequent first."""
+        super().__init__(f"{sum(reasons.values())} of the last {seen} records failed: {reasons}")
+
+
+class GenerationStopped(ProcessorError):
+    """Too many records became dead letters. Nothing is stored until `python -m processors resume`."""
 
 
 class ForeignOffsets(ProcessorError):

@@ -15,8 +15,16 @@ import asyncpg
 
 from infra.postgres import load_sql
 from processors.batch import LONGEST_DETAIL_CHARACTERS, DeadLetter, Decoded, Place, Slice
-from processors.errors import TROUBLE, Fenced, StoreAway, is_data_fault
+from processors.dead_letters import (
+    lock_requeued,
+    restricted,
+    settle_dead_letters,
+    without_dropped,
+    write_dead_letters,
+)
+from processors.errors import TROUBLE, Fenced, GenerationStopped, StoreAway, TooManyDeadLetters, is_data_fault
 from processors.rollup import RECORD_COLUMNS, REQUEST_COLUMNS, fold, record_row, request_row
+from processors.share_guard import ShareGuard
 
 GENERATION = 1
 """The set of derived tables that this worker feeds."""
@@ -26,12 +34,14 @@ Connection = asyncpg.pool.PoolConnectionProxy
 
 @dataclass(slots=True)
 class Stored:
-    """What became of a batch's events: new, copies of stored ones, copies with other content, dead letters."""
+    """What became of a batch's events: new, copies of stored ones, copies with other content, dead letters, and dropped
+    records that were passed over."""
 
     new: int = 0
     duplicates: int = 0
     conflicts: int = 0
     dead_letters: int = 0
+    drops: int = 0
 
 
 class Store:
@@ -40,6 +50,7 @@ class Store:
     def __init__(self, pool: asyncpg.Pool) -> None:
         self._pool = pool
         self._days: set[date] = set()
+        self._guard = ShareGuard()
 
     async def claim(self, topic: str, first_offsets: dict[int, int], cluster_id: str) -> dict[int, tuple[int, str]]:
         """The stored `(next offset, cluster id)` of partitions; one never seen before begins at its first offset."""
@@ -70,6 +81,7 @@ class Store:
 
         Raises:
             Fenced: some partitions are not where the slices begin; nothing was stored.
+            GenerationStopped: too many records became dead letters, now or before; nothing was stored.
             StoreAway: the database is in trouble. When the connection broke at COMMIT the outcome is unknown:
                 read the stored offsets before trying again.
         """
@@ -77,6 +89,39 @@ class Store:
             await self._ensure_days(slices)
             async with self._pool.acquire() as connection:
                 return await whole_or_apart(lambda apart: self._attempt(connection, slices, apart=apart))
+        except GenerationStopped:
+            self._guard.disarm()
+            raise
+        except TooManyDeadLetters as fault:
+            reasons = list(fault.reasons), list(fault.reasons.values())
+            await self._run("stop_generation", GENERATION, slices[0].topic, fault.seen, *reasons)
+            self._guard.disarm()
+            raise GenerationStopped(str(fault)) from fault
+        except TROUBLE as fault:
+            raise StoreAway(f"{type(fault).__name__}: {fault}") from fault
+
+    async def load_requeued(
+        self, generation: int, topic: str, partitions: Sequence[int], *, rows_max: int, bytes_max: int
+    ) -> list[asyncpg.Record]:
+        """Dead letters that are to be tried again, the first in the log first: at most `bytes_max` together, or one."""
+        return await self._run("load_requeued", generation, topic, partitions, rows_max, bytes_max)
+
+    async def take_back(self, generation: int, part: Slice) -> Stored:
+        """Try dead letters of a partition again, which stays where it is: all of it, or nothing.
+
+        `part` holds the letters as they were read anew. Those that another decision was made about meanwhile are left
+        alone. What is stored or was stored already is done; what fails again is open.
+
+        Raises:
+            Fenced: the partition is not where the slice says; nothing was stored.
+            StoreAway: the database is in trouble; what was committed is not wanted any more.
+        """
+        try:
+            await self._ensure_days([part])
+            async with self._pool.acquire() as connection:
+                return await whole_or_apart(
+                    lambda apart: self._attempt_again(connection, generation, part, apart=apart)
+                )
         except TROUBLE as fault:
             raise StoreAway(f"{type(fault).__name__}: {fault}") from fault
 
@@ -95,11 +140,38 @@ class Store:
     async def _attempt(self, connection: Connection, slices: Sequence[Slice], *, apart: bool) -> Stored:
         """One transaction. With `apart`, events that the database refuses are found and set aside."""
         async with connection.transaction():
-            log_times = await _move_offsets(connection, slices)
+            moved = await _move_offsets(connection, slices)
+            log_times = {row["partition"]: row["log_time_before"] for row in moved}
+            if dropping := [row["partition"] for row in moved if row["has_drops"]]:
+                slices = await without_dropped(connection, slices, dropping)
             stored, refused = await self._take_in(connection, slices, log_times, apart=apart)
             letters = [letter for part in slices for letter in part.dead_letters] + refused
-            await _write_dead_letters(connection, letters)
-            stored.dead_letters = len(letters)
+            window = self._guard.weigh(slices, letters)
+            await write_dead_letters(connection, GENERATION, letters)
+            stored.drops = sum(letter.state == "drop" for letter in letters)
+            stored.dead_letters = len(letters) - stored.drops
+        self._guard.adopt(window)
+        return stored
+
+    async def _attempt_again(self, connection: Connection, generation: int, part: Slice, *, apart: bool) -> Stored:
+        """One transaction. Who holds the partition's fence row is the one who tries its letters."""
+        async with connection.transaction():
+            held = await connection.fetchrow(
+                load_sql("processors", "hold_partition"), generation, part.topic, part.partition, part.expected_offset
+            )
+            if held is None:
+                raise Fenced({part.partition})
+            wanted = await lock_requeued(connection, generation, part)
+            if not wanted:
+                return Stored()
+            part = restricted(part, wanted)
+            # The records keep the broker's times that they have: nothing was folded before the first of them, and the
+            # partition is read as far as it is.
+            part.as_of = held["log_time"] or part.as_of
+            stored, refused = await self._take_in(connection, [part], {part.partition: None}, apart=apart)
+            failed = [*part.dead_letters, *refused]
+            await settle_dead_letters(connection, generation, part, wanted, failed)
+            stored.dead_letters = len(failed)
         return stored
 
     async def _take_in(
@@ -134,8 +206,11 @@ async def whole_or_apart(attempt: Callable[[bool], Awaitable[Result]]) -> Result
     return await attempt(True)
 
 
-async def _move_offsets(connection: Connection, slices: Sequence[Slice]) -> dict[int, datetime | None]:
-    """Take the partitions' fence rows and move them; the greatest broker time that each had seen before."""
+async def _move_offsets(connection: Connection, slices: Sequence[Slice]) -> list[asyncpg.Record]:
+    """Take the partitions' fence rows and move them.
+
+    Each comes with the greatest broker time that it had seen before, and with whether records in its run were dropped.
+    """
     ordered = sorted(slices, key=lambda part: part.partition)
     moved = await connection.fetch(
         load_sql("processors", "move_offsets"),
@@ -150,7 +225,9 @@ async def _move_offsets(connection: Connection, slices: Sequence[Slice]) -> dict
     missing = {part.partition for part in ordered} - {row["partition"] for row in moved}
     if missing:
         raise Fenced(missing)
-    return {row["partition"]: row["log_time_before"] for row in moved}
+    if any(row["is_stopped"] for row in moved):
+        raise GenerationStopped(str(GenerationStopped.__doc__))
+    return moved
 
 
 async def new_events(connection: Connection, events: list[Decoded]) -> tuple[list[Decoded], Stored]:
@@ -225,21 +302,3 @@ def refusal(item: HasRecord, fault: BaseException) -> DeadLetter:
     reason = str(getattr(fault, "constraint_name", None) or getattr(fault, "sqlstate", None) or "encoder")
     detail = f"{type(fault).__name__}: {fault}"[:LONGEST_DETAIL_CHARACTERS]
     return DeadLetter(item.place, item.key, item.value, "store", reason, detail)
-
-
-async def _write_dead_letters(connection: Connection, letters: list[DeadLetter]) -> None:
-    if not letters:
-        return
-    ordered = sorted(letters, key=lambda letter: (letter.place.partition, letter.place.offset))
-    await connection.execute(
-        load_sql("processors", "insert_dead_letters"),
-        GENERATION,
-        ordered[0].place.topic,
-        [letter.place.partition for letter in ordered],
-        [letter.place.offset for letter in ordered],
-        [letter.key for letter in ordered],
-        [letter.value for letter in ordered],
-        [letter.step for letter in ordered],
-        [letter.reason for letter in ordered],
-        [letter.detail.replace("\0", "\N{REPLACEMENT CHARACTER}") for letter in ordered],
-    )

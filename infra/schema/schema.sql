@@ -81,8 +81,29 @@ CREATE TABLE dead_letters (
     detail text NOT NULL,
     failed_at timestamptz NOT NULL DEFAULT now(),
     attempts integer NOT NULL DEFAULT 1,
+    -- open: nobody has decided. requeue: its partition's worker is to try again. drop: never to become an event, in any
+    -- generation. done: it became one, or a copy of one.
     state text NOT NULL DEFAULT 'open' CONSTRAINT dead_letter_state_is_known CHECK (state IN ('open', 'requeue', 'drop', 'done')),
+    -- The broker's time of the record, and when it was last tried: of a done one, when that was.
+    log_time timestamptz NOT NULL DEFAULT now(),
+    tried_at timestamptz NOT NULL DEFAULT now(),
     CONSTRAINT dead_letters_pk PRIMARY KEY (generation, topic, partition, "offset")
+);
+
+-- What workers look for: letters to try again, and records to pass over in whatever generation.
+CREATE INDEX dead_letters_by_wanted_state ON dead_letters (topic, partition, "offset")
+    WHERE state IN ('requeue', 'drop');
+
+-- Generations that a worker stopped because too many records became dead letters. The row holds every worker up until
+-- `python -m processors resume` takes it away.
+CREATE TABLE stopped_generations (
+    generation smallint NOT NULL CONSTRAINT stopped_generations_pk PRIMARY KEY,
+    stopped_at timestamptz NOT NULL DEFAULT now(),
+    topic text NOT NULL,
+    -- Of how many records how many failed, by reason; the most frequent first.
+    seen_count integer NOT NULL,
+    reasons text[] NOT NULL,
+    reason_counts integer[] NOT NULL
 );
 
 -- Records: what was received, once per event, shared by all generations. `envelope` is the record without its bodies.
