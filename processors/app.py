@@ -28,6 +28,7 @@ from processors.consume import Consume
 from processors.days import make_days_ahead
 from processors.errors import TROUBLE
 from processors.leader import Job, Leader
+from processors.retention import retain
 from processors.settings import ProcessorSettings
 from processors.span_store import SpanStore
 from processors.spans import SpanReader
@@ -65,7 +66,10 @@ def streams(kafka: KafkaSettings, settings: ProcessorSettings) -> list[Stream]:
 
 def leader_jobs(settings: ProcessorSettings) -> list[Job]:
     """Everything that one worker does for all."""
-    return [Job("make_days_ahead", settings.days_interval_seconds, make_days_ahead)]
+    return [
+        Job("make_days_ahead", settings.days_interval_seconds, make_days_ahead),
+        Job("retain", settings.retention_interval_seconds, retain),
+    ]
 
 
 class HotPath(Service):

@@ -16,3 +16,5 @@ class ProcessorSettings(StageSettings):
     """Record bytes that one transaction takes; reached before any count of events."""
     days_interval_seconds: float = Field(3600.0, alias="PROCESSORS_DAYS_INTERVAL_SECONDS", gt=0)
     """Between two runs of the leader's job that makes the partitions of the next days."""
+    retention_interval_seconds: float = Field(600.0, alias="PROCESSORS_RETENTION_INTERVAL_SECONDS", gt=0)
+    """Between two runs of the leader's job that removes what is older than its project keeps."""
