@@ -100,7 +100,7 @@ async def ensure_project(connection: asyncpg.Connection, name: str) -> int:
     return int(project_id)
 
 
-async def list_projects(connection: asyncpg.Connection) -> list[Project]:
+async def list_projects(connection: asyncpg.Connection | asyncpg.pool.PoolConnectionProxy) -> list[Project]:
     """All projects, in order of the name.
 
     Raises:

@@ -87,7 +87,7 @@ async def test_a_day_that_nobody_keeps_is_dropped_and_the_totals_stay(store: Sto
 
 
 async def test_a_day_that_is_kept_again_is_made_again(store: Store, pool: asyncpg.Pool) -> None:
-    """The worker remembers which days it made; a day was dropped since, and a project that keeps all has events of it."""
+    """The worker remembers which days it made; one was dropped since, and a project that keeps it has events."""
     await store.commit([make_slice([started(50)])])
     await decide(pool, 1, retention_days=30)
     await decide(pool, 2, retention_days=30)
@@ -124,13 +124,12 @@ async def test_a_drop_gives_way_to_readers(store: Store, pool: asyncpg.Pool) -> 
     await decide(pool, 1, retention_days=30)
     await decide(pool, 2, retention_days=30)
     partitions = await days(pool)
-    async with pool.acquire() as reader:
-        async with reader.transaction():
-            await reader.fetchval("SELECT count(*) FROM requests")
-            await retain(pool)
-            assert await days(pool) == partitions
-            # Others write meanwhile.
-            assert (await store.commit([make_slice([started(0)], expected_offset=1)])).new == 1
+    async with pool.acquire() as reader, reader.transaction():
+        await reader.fetchval("SELECT count(*) FROM requests")
+        await retain(pool)
+        assert await days(pool) == partitions
+        # Others write meanwhile.
+        assert (await store.commit([make_slice([started(0)], expected_offset=1)])).new == 1
     await retain(pool)
     assert len(await days(pool)) == len(partitions)
 
