@@ -5,18 +5,19 @@ Method: a store of sessions over old and new days, the job run over it, and the 
 
 from collections.abc import AsyncIterator
 from datetime import UTC, date, datetime, timedelta
-from typing import Any
+from typing import Any, cast
 
 import asyncpg
 import pytest
 
 from infra.postgres import make_pool
 from infra.project_settings import InvalidSettings
-from infra.projects import change_settings, ensure_project
+from infra.projects import change_settings, create_key, ensure_project
 from ingest.event import Record
 from processors.retention import retain
 from processors.store import Store
 from tests.factories import TOPIC, make_slice, native_record, now_us
+from tests.integration.query_service import query_client
 
 DAY_US = 24 * 3600 * 1_000_000
 
@@ -31,7 +32,7 @@ async def pool(database: str) -> AsyncIterator[asyncpg.Pool]:
 @pytest.fixture
 async def store(pool: asyncpg.Pool) -> Store:
     async with pool.acquire() as connection:
-        assert [await ensure_project(connection, name) for name in ("one", "two")] == [1, 2]
+        assert [await ensure_project(cast(asyncpg.Connection, connection), name) for name in ("one", "two")] == [1, 2]
     store = Store(pool)
     await store.claim(TOPIC, {partition: 0 for partition in range(3)}, "cluster")
     return store
@@ -39,7 +40,7 @@ async def store(pool: asyncpg.Pool) -> Store:
 
 async def decide(pool: asyncpg.Pool, project_id: int, **changes: Any) -> None:
     async with pool.acquire() as connection:
-        await change_settings(connection, project_id, changes)
+        await change_settings(cast(asyncpg.Connection, connection), project_id, changes)
 
 
 def started(days_ago: int, *, received_days_ago: int | None = None, **fields: Any) -> Record:
@@ -148,3 +149,47 @@ async def test_sessions_leave_by_their_own_retention(store: Store, pool: asyncpg
 async def test_sessions_do_not_leave_before_their_requests(store: Store, pool: asyncpg.Pool) -> None:
     with pytest.raises(InvalidSettings, match="may not be shorter"):
         await decide(pool, 1, retention_days=10, session_retention_days=9)
+
+
+async def test_answers_say_since_when_requests_are_stored(store: Store, pool: asyncpg.Pool, database: str) -> None:
+    async with pool.acquire() as connection:
+        key = await create_key(cast(asyncpg.Connection, connection), 1, "reader", can_read=True)
+    await store.commit([make_slice([started(50, session_id="s"), started(20, session_id="s")])])
+    async with query_client(database, key) as client:
+        before = (await client.post("/v1/session/query", json={})).json()
+        assert "requests_since" not in before
+        await decide(pool, 1, retention_days=30)
+        await retain(pool)
+        since = f"{datetime.now(UTC).date() - timedelta(days=31)}T00:00:00.000Z"
+        after = (await client.post("/v1/session/query", json={})).json()
+        assert (after["data"], after["requests_since"]) == (before["data"], since)
+        # Its first request cannot be looked at any more, so the session that straddles the edge is answered whole.
+        edge = (now_us() - 40 * DAY_US) / 1000
+        straddled = (await client.post("/v1/session/query", json={"timeFilter": {"startTimeUnixMs": edge}})).json()
+        assert (straddled["data"], straddled["requests_since"]) == (before["data"], since)
+        # A window of stored requests is counted exactly.
+        edge = (now_us() - 30 * DAY_US) / 1000
+        stored = (await client.post("/v1/session/query", json={"timeFilter": {"startTimeUnixMs": edge}})).json()
+        assert stored["data"][0]["total_requests"] == 1
+        assert "requests_since" not in stored
+        listed = (await client.post("/v1/request/query", json={})).json()
+        assert (len(listed["data"]), listed["requests_since"]) == (1, since)
+        session = (await client.get("/v1/sessions/s")).json()
+        assert (session["data"]["request_count"], session["requests_since"]) == (2, since)
+
+
+async def test_a_run_that_is_cut_off_leaves_nothing_half_done(store: Store, pool: asyncpg.Pool) -> None:
+    """The connections break between deleting records and deleting requests; `left` compares the two tables."""
+    await store.commit([make_slice([started(50) for _ in range(6)])])
+    await decide(pool, 1, retention_days=30)
+    await pool.execute(
+        "CREATE FUNCTION break_off() RETURNS trigger LANGUAGE plpgsql AS "
+        "$$ BEGIN PERFORM pg_terminate_backend(pg_backend_pid()); RETURN OLD; END $$"
+    )
+    await pool.execute("CREATE TRIGGER break_off BEFORE DELETE ON requests FOR EACH ROW EXECUTE FUNCTION break_off()")
+    with pytest.raises((asyncpg.PostgresError, asyncpg.InterfaceError, OSError)):
+        await retain(pool)
+    assert await left(pool) == [(1, 6)]
+    await pool.execute("DROP TRIGGER break_off ON requests")
+    await retain(pool)
+    assert await left(pool) == []
