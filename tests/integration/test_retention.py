@@ -47,7 +47,7 @@ def started(days_ago: int, *, received_days_ago: int | None = None, **fields: An
     """An event that started so long ago and was received then, unless another time is given."""
     at = now_us() - days_ago * DAY_US
     received = at if received_days_ago is None else now_us() - received_days_ago * DAY_US
-    return native_record(received_at_us=received, started_at=at / 1000, **fields)
+    return native_record(received_at_us=received, started_at=at / 1e6, ended_at=at / 1e6, **fields)
 
 
 async def rollups(pool: asyncpg.Pool) -> list[list[tuple[object, ...]]]:
