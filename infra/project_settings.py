@@ -49,7 +49,10 @@ class ProjectSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, o
     join_window_seconds: Seconds = 3600
     """How long a span waits for its ancestors, in the broker's time (otlp.md section 6)."""
     retention_days: Days | None = None
-    """Events that start earlier than this before their receipt are refused; None: none are (ingest.md section 6)."""
+    """Events that start earlier than this before their receipt are refused; None: none are (ingest.md section 6).
+    Requests leave the store a day after it has passed."""
+    session_retention_days: Days | None = None
+    """Sessions leave when their last event ended earlier than this, and never before their requests; None: never."""
     events_per_second_max: Annotated[int, msgspec.Meta(ge=1)] | None = None
     """Rate limit of the project; None: none. Above it events are answered 429."""
     otlp_count_span_usage: bool = False
@@ -80,6 +83,21 @@ def parse_settings(text: str | bytes) -> ProjectSettings:
     for place, rule in enumerate(settings.masking):
         if wrong := _masking_fault(rule):
             raise InvalidSettings(f"Invalid settings: masking[{place}] {wrong}")
+    return settings
+
+
+def check_together(settings: ProjectSettings) -> ProjectSettings:
+    """The settings, if each goes with the others.
+
+    Raises:
+        InvalidSettings: sessions would leave before their requests.
+    """
+    sessions, requests = settings.session_retention_days, settings.retention_days
+    if sessions is not None and (requests is None or sessions < requests):
+        raise InvalidSettings(
+            "Invalid settings: session_retention_days may not be shorter than retention_days, which is "
+            f"{requests or 'none'}: sessions stay as long as their requests"
+        )
     return settings
 
 

@@ -18,7 +18,7 @@ import asyncpg
 import msgspec
 
 from infra.postgres import load_sql
-from infra.project_settings import DEFAULTS, ProjectSettings, parse_settings, settings_text
+from infra.project_settings import DEFAULTS, ProjectSettings, check_together, parse_settings, settings_text
 
 KEY_FORMAT = re.compile(r"[sp]k(-helicone|-pathline)?(-eu)?(-rl)?(-cp)?-\w{7}-\w{7}-\w{7}-\w{7}", re.ASCII)
 
@@ -100,7 +100,7 @@ async def ensure_project(connection: asyncpg.Connection, name: str) -> int:
     return int(project_id)
 
 
-async def list_projects(connection: asyncpg.Connection) -> list[Project]:
+async def list_projects(connection: asyncpg.Connection | asyncpg.pool.PoolConnectionProxy) -> list[Project]:
     """All projects, in order of the name.
 
     Raises:
@@ -147,7 +147,7 @@ async def change_settings(connection: asyncpg.Connection, project_id: int, chang
         if row is None:
             raise UnknownProject(f"there is no project {project_id}")
         current = stored_settings(row["settings"])
-        wanted = parse_settings(msgspec.json.encode({**msgspec.to_builtins(current), **changes}))
+        wanted = check_together(parse_settings(msgspec.json.encode({**msgspec.to_builtins(current), **changes})))
         if wanted == current:
             return int(row["version"])
         return int(await connection.fetchval(load_sql("infra", "add_settings"), project_id, settings_text(wanted)))

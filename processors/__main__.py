@@ -34,13 +34,14 @@ def run(
         typer.echo(settings.model_dump_json(indent=2))
         return
     # Faust takes a second to import; the commands below do without it.
-    from processors.app import make_worker, streams
+    from processors.app import leader_jobs, make_worker, streams
 
     configure_logging("processors")
     local, kafka = LocalSettings(), KafkaSettings()
     worker = make_worker(
         kafka.servers(local),
         streams(kafka, settings),
+        leader_jobs(settings),
         PostgresSettings().address(local),
         settings,
         data_folder=local.home / "faust" / settings.instance,

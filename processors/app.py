@@ -15,6 +15,7 @@ import faust
 import structlog
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
+from faust.exceptions import ConsumerNotStarted
 from faust.worker import Worker
 from mode import Service
 
@@ -24,7 +25,10 @@ from infra.projects import SettingsBook
 from infra.settings import KafkaSettings
 from processors.batch import EventReader, Reader
 from processors.consume import Consume
+from processors.days import make_days_ahead
 from processors.errors import TROUBLE
+from processors.leader import Job, Leader
+from processors.retention import retain
 from processors.settings import ProcessorSettings
 from processors.span_store import SpanStore
 from processors.spans import SpanReader
@@ -57,6 +61,14 @@ def streams(kafka: KafkaSettings, settings: ProcessorSettings) -> list[Stream]:
             f"{settings.group_id}-spans",
             lambda pool: (SpanStore(pool), SpanReader(SettingsBook(pool))),
         ),
+    ]
+
+
+def leader_jobs(settings: ProcessorSettings) -> list[Job]:
+    """Everything that one worker does for all."""
+    return [
+        Job("make_days_ahead", settings.days_interval_seconds, make_days_ahead),
+        Job("retain", settings.retention_interval_seconds, retain),
     ]
 
 
@@ -117,6 +129,29 @@ class HotPath(Service):
         )
 
 
+class Leading(Service):
+    """The leader's jobs as a service: they run in the one worker that Faust and Postgres both call the leader."""
+
+    def __init__(self, app: faust.App, dsn: str, jobs: Sequence[Job], *, instance: str) -> None:
+        super().__init__()
+        self._app = app
+        self._leader = Leader(dsn, jobs, self._is_leader, instance=instance)
+
+    @Service.task
+    async def _run(self) -> None:
+        await self._leader.run()
+
+    async def on_stop(self) -> None:
+        """Let the lock go, so that another worker can lead at once."""
+        self._leader.stop()
+
+    def _is_leader(self) -> bool:
+        try:
+            return self._app.started and self._app.is_leader()
+        except ConsumerNotStarted:
+            return False
+
+
 async def read_cluster_id(servers: str) -> str:
     """The id of the Kafka cluster: what stored offsets are valid for.
 
@@ -132,9 +167,15 @@ async def read_cluster_id(servers: str) -> str:
 
 
 def make_worker(
-    servers: str, consumed: Sequence[Stream], dsn: str, settings: ProcessorSettings, *, data_folder: Path
+    servers: str,
+    consumed: Sequence[Stream],
+    jobs: Sequence[Job],
+    dsn: str,
+    settings: ProcessorSettings,
+    *,
+    data_folder: Path,
 ) -> Worker:
-    """The Faust worker: its app for the leader and timers, and beside it a hot path for each stream.
+    """The Faust worker: its app for the leader, and beside it the leader's jobs and a hot path for each stream.
 
     Faust keeps a group of its own, `<group>-leader`; with static membership a restart rejoins at once.
     """
@@ -156,4 +197,5 @@ def make_worker(
         autodiscover=False,
     )
     hot_paths = [HotPath(servers, stream, dsn, settings) for stream in consumed]
-    return Worker(app, *hot_paths, override_logging=False, redirect_stdouts=False, quiet=True)
+    leading = Leading(app, dsn, jobs, instance=settings.instance)
+    return Worker(app, leading, *hot_paths, override_logging=False, redirect_stdouts=False, quiet=True)

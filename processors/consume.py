@@ -295,8 +295,14 @@ class Consume(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has 
         totals.duplicates += stored.duplicates
         totals.conflicts += stored.conflicts
         totals.dead_letters += stored.dead_letters
-        if stored.conflicts or stored.dead_letters:
-            self._log.warning("batch_with_faults", conflicts=stored.conflicts, dead_letters=stored.dead_letters)
+        totals.expired += stored.expired
+        if stored.conflicts or stored.dead_letters or stored.expired:
+            self._log.warning(
+                "batch_with_faults",
+                conflicts=stored.conflicts,
+                dead_letters=stored.dead_letters,
+                expired=stored.expired,
+            )
 
     def _next_offsets(self) -> dict[int, int]:
         return {partition: position.next_offset for partition, position in self._positions.items()}

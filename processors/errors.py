@@ -62,6 +62,9 @@ def is_data_fault(fault: BaseException) -> bool:
     """
     if isinstance(fault, asyncpg.UniqueViolationError):
         return False
+    if isinstance(fault, asyncpg.CheckViolationError) and fault.constraint_name is None:
+        # No constraint: the row has no partition, because its day was dropped a moment ago. The next attempt makes it.
+        return False
     if isinstance(fault, asyncpg.PostgresError):
         return str(fault.sqlstate)[:2] in DATA_FAULT_CLASSES
     # asyncpg's encoder refuses a value before the server sees it: an InterfaceError that is also a ValueError.

@@ -34,14 +34,15 @@ Connection = asyncpg.pool.PoolConnectionProxy
 
 @dataclass(slots=True)
 class Stored:
-    """What became of a batch's events: new, copies of stored ones, copies with other content, dead letters, and dropped
-    records that were passed over."""
+    """What became of a batch's events: new, copies of stored ones, copies with other content, dead letters, dropped
+    records that were passed over, and those that start before what is stored of their project."""
 
     new: int = 0
     duplicates: int = 0
     conflicts: int = 0
     dead_letters: int = 0
     drops: int = 0
+    expired: int = 0
 
 
 class Store:
@@ -98,6 +99,8 @@ class Store:
             self._guard.disarm()
             raise GenerationStopped(str(fault)) from fault
         except TROUBLE as fault:
+            # The trouble may be that a day was dropped: the next attempt makes it again.
+            self._days.clear()
             raise StoreAway(f"{type(fault).__name__}: {fault}") from fault
 
     async def load_requeued(
@@ -123,6 +126,8 @@ class Store:
                     lambda apart: self._attempt_again(connection, generation, part, apart=apart)
                 )
         except TROUBLE as fault:
+            # The trouble may be that a day was dropped: the next attempt makes it again.
+            self._days.clear()
             raise StoreAway(f"{type(fault).__name__}: {fault}") from fault
 
     async def _run(self, name: str, *arguments: Any) -> list[asyncpg.Record]:
@@ -231,7 +236,10 @@ async def _move_offsets(connection: Connection, slices: Sequence[Slice]) -> list
 
 
 async def new_events(connection: Connection, events: list[Decoded]) -> tuple[list[Decoded], Stored]:
-    """The events that are neither stored nor repeated within the batch, sorted by key; the first copy counts."""
+    """The events that are neither stored nor repeated within the batch, sorted by key; the first copy counts.
+
+    One that starts before the requests that are stored of its project may have been counted before, so it is not new.
+    """
     first: dict[tuple[Any, ...], Decoded] = {}
     counts = Stored()
     for item in events:
@@ -245,9 +253,28 @@ async def new_events(connection: Connection, events: list[Decoded]) -> tuple[lis
         item = first.pop(keys[row["place"] - 1])
         counts.duplicates += 1
         counts.conflicts += row["content_hash"] is not None and row["content_hash"] != item.content_hash
-    fresh = [first[key] for key in keys if key in first]
-    counts.new = len(fresh)
+    unknown = [first[key] for key in keys if key in first]
+    fresh = await _within_retention(connection, unknown)
+    counts.new, counts.expired = len(fresh), len(unknown) - len(fresh)
     return fresh, counts
+
+
+async def _within_retention(connection: Connection, events: list[Decoded]) -> list[Decoded]:
+    """Those that do not start before `requests_since` of their project.
+
+    Asked after the look for copies, never before: whoever drops requests moves the day in that same transaction or an
+    earlier one, so a copy that was not found because it had been dropped is found to be too old here.
+    """
+    projects = sorted({item.event.project_id for item in events})
+    rows = await connection.fetch(load_sql("processors", "read_requests_since"), projects)
+    since = {row["project_id"]: row["since"] for row in rows}
+    if not since:
+        return events
+    return [
+        item
+        for item in events
+        if (earliest := since.get(item.event.project_id)) is None or item.event.started_at >= earliest
+    ]
 
 
 async def write_events(connection: Connection, events: list[Decoded]) -> None:

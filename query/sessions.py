@@ -60,8 +60,13 @@ class SessionsQuestion:
     """Totals of the whole sessions instead of the matching requests; the same sessions are listed."""
 
 
-async def list_sessions(snapshot: "Snapshot", project_id: int, question: SessionsQuestion) -> "list[asyncpg.Record]":
+async def list_sessions(
+    snapshot: "Snapshot", project_id: int, question: SessionsQuestion, *, since: datetime | None = None
+) -> "list[asyncpg.Record]":
     """The sessions that have matching requests, with the totals of those; ties are broken by session id.
+
+    `since`: see `retention.requests_since`. A session that began before it and straddles an edge of a window that does
+    too has the totals of all its requests, because they cannot be counted again.
 
     Answered by the roll-ups unless the filter asks something of single requests.
     """
@@ -78,7 +83,10 @@ async def list_sessions(snapshot: "Snapshot", project_id: int, question: Session
         leaves = ", ".join(f"coalesce(bool_or({leaf}), false)" for leaf in split.request_leaves)
         text = statement("list_sessions_from_requests", matching=split.matching, request_leaves=leaves, **pieces)
     else:
-        text = statement("list_sessions_from_rollups", **pieces)
+        lost = "false"
+        if since is not None and (window.start is None or window.start < since):
+            lost = f"(s.first_request_at < {parameters.add(since)}::timestamptz)"
+        text = statement("list_sessions_from_rollups", has_lost_requests=lost, **pieces)
     return await snapshot.fetch(text, *parameters.values)
 
 

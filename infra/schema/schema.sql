@@ -106,6 +106,13 @@ CREATE TABLE stopped_generations (
     reason_counts integer[] NOT NULL
 );
 
+-- From which UTC day on the requests of a project are stored. Earlier ones left, or are leaving, by its retention: a copy
+-- of one could not be told from a new event any more, so none that starts earlier is stored or counted again.
+CREATE TABLE requests_since (
+    project_id integer CONSTRAINT requests_since_pk PRIMARY KEY CONSTRAINT requests_since_have_project REFERENCES projects,
+    day date NOT NULL
+);
+
 -- Records: what was received, once per event, shared by all generations. `envelope` is the record without its bodies.
 -- Partitioned by `day`, the UTC day of the start; days far from the receipt lie in the ordinary partition 0001-01-01.
 CREATE TABLE records (
@@ -341,6 +348,25 @@ BEGIN
             EXECUTE format('ALTER TABLE %I ATTACH PARTITION %I FOR VALUES IN (%L)', parent, part, wanted);
         END IF;
     END LOOP;
+END
+$$;
+
+-- Drop the partitions of one day, of records and of the requests of every generation; how many there were.
+CREATE FUNCTION drop_day(unwanted date) RETURNS integer LANGUAGE plpgsql AS $$
+DECLARE
+    parts text;
+BEGIN
+    SELECT string_agg(i.inhrelid::regclass::text, ', ' ORDER BY n.nspname, p.relname DESC) INTO parts
+    FROM pg_inherits AS i
+    JOIN pg_class AS c ON c.oid = i.inhrelid
+    JOIN pg_class AS p ON p.oid = i.inhparent
+    JOIN pg_namespace AS n ON n.oid = p.relnamespace
+    WHERE p.relname IN ('records', 'requests') AND p.relkind = 'p'
+        AND pg_get_expr(c.relpartbound, c.oid) = format('FOR VALUES IN (%L)', unwanted);
+    IF parts IS NOT NULL THEN
+        EXECUTE 'DROP TABLE ' || parts;
+    END IF;
+    RETURN coalesce(cardinality(string_to_array(parts, ', ')), 0);
 END
 $$;
 

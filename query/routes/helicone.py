@@ -16,6 +16,7 @@ from query.errors import InvalidQuestion
 from query.instants import iso, mean_ms, milliseconds, usd
 from query.questions import requests_question, sessions_question
 from query.requests import PAGE_BYTES_MAX, list_requests
+from query.retention import requests_since, since_member
 from query.sessions import list_sessions, total_sessions
 
 if TYPE_CHECKING:
@@ -51,20 +52,22 @@ def routes(desk: Desk) -> list[Route]:
         credential = await desk.reader(request)
         question = sessions_question(read_body(SessionQueryBody, await body_of(request)))
         async with desk.sitting() as sitting:
-            rows = await list_sessions(sitting.snapshot, credential.project_id, question)
+            since = await requests_since(sitting.snapshot, credential.project_id)
+            rows = await list_sessions(sitting.snapshot, credential.project_id, question, since=since)
             totals = {row["session_key"]: row for row in rows}
             if question.whole:
                 totals = await total_sessions(sitting.snapshot, credential.project_id, list(totals))
         idle_limit = timedelta(seconds=credential.settings.idle_limit_seconds)
         data = [session_object(row, totals[row["session_key"]], idle_limit) for row in rows]
-        return answer(data, sitting.as_of)
+        return answer(data, sitting.as_of, **since_member(since, question.window.start))
 
     async def query_requests(request: Request) -> Response:
         credential = await desk.reader(request)
         question = requests_question(read_body(RequestQueryBody, await body_of(request)))
         async with desk.sitting() as sitting:
+            since = await requests_since(sitting.snapshot, credential.project_id)
             rows = await list_requests(sitting.snapshot, credential.project_id, question)
-        response = answer([request_object(row) for row in rows], sitting.as_of)
+        response = answer([request_object(row) for row in rows], sitting.as_of, **since_member(since))
         if len(response.body) > PAGE_BYTES_MAX:
             raise InvalidQuestion("Query returned too many rows. Add more filters.")
         return response

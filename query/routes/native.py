@@ -16,6 +16,7 @@ from query.errors import InvalidQuestion, NotFound
 from query.freshness import newest_event, partition_positions, store_clock
 from query.instants import iso, iso_or_none, mean_ms, milliseconds, usd
 from query.paths import Figures, PathNode, session_paths
+from query.retention import requests_since, since_member
 from query.sessions import Place, newest_sessions, one_session
 
 if TYPE_CHECKING:
@@ -57,10 +58,11 @@ def routes(desk: Desk) -> list[Route]:
             row = await one_session(sitting.snapshot, credential.project_id, session_id)
             if row is None:
                 raise NotFound("Session not found")
+            since = await requests_since(sitting.snapshot, credential.project_id)
             nodes = await session_paths(sitting.snapshot, credential.project_id, row["session_key"])
         session = session_object(row, timedelta(seconds=credential.settings.idle_limit_seconds))
         session["paths"] = None if nodes is None else [node_object(node) for node in nodes]
-        return answer(session, sitting.as_of)
+        return answer(session, sitting.as_of, **since_member(since, row["first_event_at"]))
 
     async def show_freshness(request: Request) -> Response:
         credential = await desk.reader(request)

@@ -16,6 +16,19 @@ WITH figures AS (
        AND s.first_request_at < coalesce($3::timestamptz, 'infinity')
        AND s.last_request_at < coalesce($3::timestamptz, 'infinity')
     UNION ALL
+    SELECT s.session_key, s.session_id, s.name, s.last_received_at, s.last_is_error, s.outcome, s.request_count,
+           s.first_request_at, s.last_request_at, s.last_request_end_at, s.error_count, s.latency_us_sum,
+           s.prompt_tokens, s.completion_tokens, s.cache_read_tokens, s.cache_write_tokens, s.reasoning_tokens,
+           s.cost_nanousd, s.user_ids, s.user_ids_more
+      FROM sessions s
+     WHERE s.project_id = $1
+       -- Its first requests have left, so it cannot be counted again: the totals are those of the whole session.
+       AND /*{has_lost_requests}*/true
+       AND s.first_request_at < coalesce($3::timestamptz, 'infinity')
+       AND s.last_request_at > coalesce($2::timestamptz, '-infinity')
+       AND (s.first_request_at <= coalesce($2::timestamptz, '-infinity')
+            OR s.last_request_at >= coalesce($3::timestamptz, 'infinity'))
+    UNION ALL
     SELECT s.session_key, s.session_id, s.name, s.last_received_at, s.last_is_error, s.outcome,
            m.request_count, m.first_request_at, m.last_request_at, m.last_request_end_at, m.error_count,
            m.latency_us_sum, m.prompt_tokens, m.completion_tokens, m.cache_read_tokens, m.cache_write_tokens,
@@ -52,6 +65,7 @@ WITH figures AS (
        AND s.last_request_at > coalesce($2::timestamptz, '-infinity')
        AND (s.first_request_at <= coalesce($2::timestamptz, '-infinity')
             OR s.last_request_at >= coalesce($3::timestamptz, 'infinity'))
+       AND NOT /*{has_lost_requests}*/true
        AND m.request_count > 0
 )
 SELECT f.session_key, f.session_id, f.name, f.last_received_at, f.last_is_error, f.outcome, now() AS now,
@@ -61,12 +75,18 @@ SELECT f.session_key, f.session_id, f.name, f.last_received_at, f.last_is_error,
        -- A marked set is only the smallest members. Its session lies inside the window, so all its requests count.
        -- The planner leaves this for the rows of the page.
        CASE WHEN f.user_ids_more THEN (
-           SELECT array_agg(DISTINCT r.user_id)
-             FROM requests r
-            WHERE r.project_id = $1
-              AND r.session_key = f.session_key
-              AND r.kind IN ('llm', 'tool', 'vector_db', 'data')
-              AND r.user_id <> ''
+           SELECT array_agg(DISTINCT u.user_id)
+             FROM (
+               -- Requests that have left are in the row's set alone.
+               SELECT unnest(f.user_ids) AS user_id
+               UNION
+               SELECT r.user_id
+                 FROM requests r
+              WHERE r.project_id = $1
+                AND r.session_key = f.session_key
+                AND r.kind IN ('llm', 'tool', 'vector_db', 'data')
+                AND r.user_id <> ''
+             ) u
        ) ELSE f.user_ids END AS user_ids
   FROM figures f
  WHERE ($6 = '' OR position(lower($6::text COLLATE "pg_c_utf8") IN lower(f.session_id COLLATE "pg_c_utf8")) > 0

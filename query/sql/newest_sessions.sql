@@ -11,12 +11,18 @@ SELECT f.session_key, f.session_id, f.name, f.event_count, f.first_event_at, f.l
        f.time_to_first_token_us_sum, f.time_to_first_token_count, f.prompt_audio_tokens, f.completion_audio_tokens,
        f.unpriced_count,
        CASE WHEN f.user_ids_more THEN (
-           SELECT array_agg(DISTINCT r.user_id)
-             FROM requests r
-            WHERE r.project_id = $1
-              AND r.session_key = f.session_key
-              AND r.kind IN ('llm', 'tool', 'vector_db', 'data')
-              AND r.user_id <> ''
+           SELECT array_agg(DISTINCT u.user_id)
+             FROM (
+               -- Requests that have left are in the row's set alone.
+               SELECT unnest(f.user_ids) AS user_id
+               UNION
+               SELECT r.user_id
+                 FROM requests r
+              WHERE r.project_id = $1
+                AND r.session_key = f.session_key
+                AND r.kind IN ('llm', 'tool', 'vector_db', 'data')
+                AND r.user_id <> ''
+             ) u
        ) ELSE f.user_ids END AS user_ids
   FROM sessions f
  WHERE f.project_id = $1

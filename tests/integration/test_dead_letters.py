@@ -14,6 +14,7 @@ from typer.testing import CliRunner, Result
 
 from infra.postgres import make_pool
 from infra.projects import SettingsBook, change_settings, ensure_project
+from ingest.decode.otlp import encode_span_record
 from ingest.event import encode_record, from_us
 from processors.__main__ import command
 from processors.batch import EventReader, Place, Reader, Slice
@@ -123,16 +124,24 @@ async def test_a_worker_without_the_partition_and_one_that_dies_change_nothing(
     await assert_rollups_exact(database)
 
 
+async def default_project(database: str) -> int:
+    connection = await asyncpg.connect(database)
+    try:
+        return await ensure_project(connection, "default")
+    finally:
+        await connection.close()
+
+
 async def test_a_span_joins_its_trace_at_the_time_at_which_the_broker_had_it(pool: asyncpg.Pool, database: str) -> None:
-    """Its settings come later than it did; it lies before its parent and inherits from it, and its window is its own."""
+    """Its settings come later than it did; it lies before its parent and inherits from it; its window is its own."""
     store, reader = SpanStore(pool), SpanReader(SettingsBook(pool))
     await store.claim(SPANS, {0: 0}, "cluster")
-    project_id = await ensure_project(pool, "default")
+    project_id = await default_project(database)
     chat = {"gen_ai.operation.name": "chat"}
     child = span_of(chat, span_id=b"\0" * 7 + b"\2", parent_span_id=b"\0" * 7 + b"\1")
     root = span_of({**chat, "session.id": "s-1"}, span_id=b"\0" * 7 + b"\1")
-    early = encode_record(record_of(child)).replace(b'"settings_version":1', b'"settings_version":2')
-    values = [early, encode_record(record_of(root))]
+    early = encode_span_record(record_of(child)).replace(b'"settings_version":1', b'"settings_version":2')
+    values = [early, encode_span_record(record_of(root))]
     part = Slice(SPANS, 0, 0, 1, 0, 2, from_us((APPENDED_MS + 60_000) * 1000))
     await reader.prepare(values)
     for offset, value in enumerate(values):
@@ -141,8 +150,9 @@ async def test_a_span_joins_its_trace_at_the_time_at_which_the_broker_had_it(poo
     await store.commit([part])
     assert await letters(pool) == [(0, "open", 1, "unknown_settings")]
 
-    async with pool.acquire() as connection:
-        await change_settings(connection, project_id, {"join_window_seconds": 600})
+    connection = await asyncpg.connect(database)
+    await change_settings(connection, project_id, {"join_window_seconds": 600})
+    await connection.close()
     await pool.execute("UPDATE dead_letters SET state = 'requeue'")
     await try_again(store, reader, SPANS, {0: 2})
     assert await letters(pool) == [(0, "done", 2, "unknown_settings")]
@@ -204,9 +214,11 @@ async def test_too_many_dead_letters_stop_every_worker_until_resumed(
     await assert_rollups_exact(database)
 
 
-async def test_commands_list_and_show_what_matches(store: Store, pool: asyncpg.Pool, processors: Processors) -> None:
+async def test_commands_list_and_show_what_matches(
+    store: Store, pool: asyncpg.Pool, database: str, processors: Processors
+) -> None:
     await pool.execute("ALTER TABLE requests ADD CONSTRAINT no_poison CHECK (user_id <> 'poison')")
-    await ensure_project(pool, "default")
+    await default_project(database)
     part = make_slice([native_record(user_id="poison"), native_record(user_id="poison", project_id=12)])
     garbage = UNDECODABLE["garbage"]
     EventReader().take(part, Place(TOPIC, 0, 2, APPENDED_MS), b"key", garbage, APPENDED_MS)

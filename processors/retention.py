@@ -1,0 +1,138 @@
+"""What leaves the store by age: whole days by their partitions, the rest by deletes in bounded batches.
+
+A request leaves with its record, of every generation, in one transaction. `requests_since` moves before or with it, and
+from then on nothing earlier is stored or counted (docs/decisions/0013-retention.md).
+"""
+
+from collections.abc import Sequence
+from datetime import UTC, date, datetime, time, timedelta
+
+import asyncpg
+import structlog
+
+from infra.postgres import load_sql
+from infra.projects import Project, list_projects
+
+log = structlog.get_logger()
+
+GRACE = timedelta(days=1)
+"""What the door accepted at the edge of the retention has this long to come through spool and log."""
+DROP_WAIT_MS = 250
+"""Readers and writers queue up behind a drop that waits for a lock, for at most this long."""
+ROWS_PER_STATEMENT_MAX = 500
+"""Each may have bodies of megabytes."""
+STATEMENTS_PER_RUN_MAX = 1_000
+"""For each of requests and sessions; the next run goes on."""
+
+
+def kept_from(retention_days: int, now: datetime) -> date:
+    """The earliest day that is kept: all its requests are younger than the retention and its grace, or some are."""
+    return (now - timedelta(days=retention_days) - GRACE).date()
+
+
+def first_kept_days(projects: Sequence[Project], now: datetime) -> dict[int, date]:
+    """Project -> the earliest day of requests that it keeps; those that keep all are not in it."""
+    return {
+        project.project_id: kept_from(days, now)
+        for project in projects
+        if (days := project.settings.retention_days) is not None
+    }
+
+
+async def retain(pool: asyncpg.Pool) -> None:
+    """Remove what is older than its project keeps; what is left undone the next run does."""
+    now: datetime = await pool.fetchval(load_sql("processors", "read_clock"))
+    async with pool.acquire() as connection:
+        projects = await list_projects(connection)
+    days = first_kept_days(projects, now)
+    if days and len(days) == len(projects):
+        await _drop_days(pool, min(days.values()))
+    if days:
+        await pool.execute(load_sql("processors", "move_requests_since"), *_columns(days))
+    dropped = await _delete_requests(pool, days)
+    sessions = await _delete_sessions(pool, projects, now)
+    log.info("retained", requests_deleted=dropped, sessions_deleted=sessions)
+
+
+async def _drop_days(pool: asyncpg.Pool, before: date) -> None:
+    """Drop the days that no project keeps, each in a transaction of its own."""
+    for row in await pool.fetch(load_sql("processors", "list_days"), before):
+        try:
+            await _drop_day(pool, row["day"])
+        except asyncpg.QueryCanceledError:
+            # Somebody reads: the next run tries again.
+            log.info("drop_waits", day=str(row["day"]))
+
+
+async def _drop_day(pool: asyncpg.Pool, day: date) -> None:
+    async with pool.acquire() as connection, connection.transaction():
+        # Again, because a project may have changed its mind or be new.
+        projects = await list_projects(connection)
+        now = await connection.fetchval(load_sql("processors", "read_clock"))
+        days = first_kept_days(projects, now)
+        if len(days) < len(projects) or min(days.values()) <= day:
+            return
+        await connection.execute(load_sql("processors", "move_requests_since"), *_columns(days))
+        await connection.execute(load_sql("processors", "limit_wait"), str(DROP_WAIT_MS))
+        partitions = await connection.fetchval(load_sql("processors", "drop_day"), day)
+    log.info("day_dropped", day=str(day), partitions=partitions)
+
+
+def _columns(days: dict[int, date]) -> tuple[list[int], list[date]]:
+    return sorted(days), [days[project_id] for project_id in sorted(days)]
+
+
+async def _delete_requests(pool: asyncpg.Pool, days: dict[int, date]) -> int:
+    """Delete requests that start before the day of their project, in every generation; how many were found."""
+    deleted = 0
+    schemas = await _schemas(pool, "requests")
+    pending = [(project_id, day, schema) for project_id, day in sorted(days.items()) for schema in schemas]
+    for _ in range(STATEMENTS_PER_RUN_MAX):
+        if not pending:
+            break
+        project_id, day, schema = pending[-1]
+        count = await _delete_some(pool, project_id, day, schema, schemas)
+        deleted += count
+        if count < ROWS_PER_STATEMENT_MAX:
+            pending.pop()
+    return deleted
+
+
+async def _delete_some(pool: asyncpg.Pool, project_id: int, day: date, schema: str, schemas: Sequence[str]) -> int:
+    async with pool.acquire() as connection, connection.transaction():
+        await connection.execute(load_sql("processors", "use_schema"), schema)
+        find = load_sql("processors", "find_expired_requests")
+        rows = await connection.fetch(find, project_id, day, ROWS_PER_STATEMENT_MAX)
+        keys = [row["day"] for row in rows], [row["event_id"] for row in rows]
+        await connection.execute(load_sql("processors", "delete_records"), project_id, *keys)
+        for generation in schemas:
+            await connection.execute(load_sql("processors", "use_schema"), generation)
+            await connection.execute(load_sql("processors", "delete_requests"), project_id, *keys)
+    return len(rows)
+
+
+async def _delete_sessions(pool: asyncpg.Pool, projects: Sequence[Project], now: datetime) -> int:
+    """Delete sessions that ended before their retention, in every generation; how many."""
+    deleted = 0
+    pending = [
+        (project.project_id, datetime.combine(kept_from(kept, now), time(), UTC), schema)
+        for project in projects
+        if (kept := project.settings.session_retention_days) is not None
+        for schema in await _schemas(pool, "sessions")
+    ]
+    for _ in range(STATEMENTS_PER_RUN_MAX):
+        if not pending:
+            break
+        project_id, before, schema = pending[-1]
+        async with pool.acquire() as connection, connection.transaction():
+            await connection.execute(load_sql("processors", "use_schema"), schema)
+            statement = load_sql("processors", "delete_sessions")
+            count = await connection.fetchval(statement, project_id, before, ROWS_PER_STATEMENT_MAX)
+        deleted += count
+        if count < ROWS_PER_STATEMENT_MAX:
+            pending.pop()
+    return deleted
+
+
+async def _schemas(pool: asyncpg.Pool, table: str) -> list[str]:
+    return [row["name"] for row in await pool.fetch(load_sql("processors", "list_schemas"), table)]
