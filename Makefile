@@ -5,7 +5,7 @@ BIN := .venv/bin
 N ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help run up down status logs scale-ingest scale-processors test lint types unit integration acceptance \
+.PHONY: help run up down status logs scale-ingest scale-processors rolling-restart lag test lint types unit integration acceptance \
 	faults fuzz bench fmt lock
 
 ##@ Run
@@ -30,6 +30,12 @@ scale-ingest: .venv/run.stamp ## Run N ingest processes on the one socket: make 
 
 scale-processors: .venv/run.stamp ## Run N processors: make scale-processors N=4
 	@$(BIN)/python -m infra scale processors $(N)
+
+rolling-restart: .venv/run.stamp ## Start every stage anew, one process after the other, without a pause
+	@$(BIN)/python -m infra rolling-restart
+
+lag: .venv/run.stamp ## How far behind each partition is, and which worker has it
+	@$(BIN)/python -m processors lag
 
 ##@ Check
 
