@@ -15,7 +15,7 @@ class ProcessorSettings(StageSettings):
     batch_bytes_max: int = Field(8 * 1024 * 1024, alias="PROCESSORS_BATCH_BYTES_MAX", ge=64 * 1024, le=16 * 1024 * 1024)
     """Record bytes that one transaction takes; reached before any count of events."""
     memory_bytes_max: int = Field(96 * 1024 * 1024, alias="PROCESSORS_MEMORY_BYTES_MAX", ge=80 * 1024 * 1024)
-    """Record bytes that a worker holds, fetched or in work, an equal share for each stream; beyond it a stream pauses."""
+    """Record bytes that a worker holds, fetched or in work, a share for each stream; beyond it partitions pause."""
     host: str = Field("127.0.0.1", alias="PROCESSORS_HOST")
     """Address on which the worker answers `/livez`, `/readyz` and `/metrics`."""
     port: int = Field(8300, alias="PROCESSORS_PORT", ge=0, le=65535)
