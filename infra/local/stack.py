@@ -260,9 +260,14 @@ async def _show_samples(ingest_url: str, query_url: str, key: str) -> None:
 async def _follow_wishes(local: LocalSettings, supervisor: Supervisor) -> None:
     """Run as many copies as are asked for by SIGUSR1, and start all anew when SIGUSR2 asks for it."""
     asked, rolling = asyncio.Event(), asyncio.Event()
+
+    def ask_to_roll() -> None:
+        rolling.set()
+        asked.set()
+
     loop = asyncio.get_running_loop()
     loop.add_signal_handler(signal.SIGUSR1, asked.set)
-    loop.add_signal_handler(signal.SIGUSR2, lambda: (rolling.set(), asked.set()))
+    loop.add_signal_handler(signal.SIGUSR2, ask_to_roll)
     while True:
         await asked.wait()
         asked.clear()
@@ -277,7 +282,7 @@ async def _follow_wishes(local: LocalSettings, supervisor: Supervisor) -> None:
 
 
 async def _roll(local: LocalSettings, supervisor: Supervisor) -> None:
-    """Start every stage anew. A stage behind a socket has one copy more meanwhile, which serves in place of the others."""
+    """Start every stage anew. One copy more of a stage behind a socket serves meanwhile."""
     ports = {name: port for name, _, port in _ports(local)}
 
     async def worker_is_ready(slot: int, _: int) -> bool:
