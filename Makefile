@@ -5,7 +5,8 @@ BIN := .venv/bin
 N ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help run up down status logs scale-ingest scale-processors dead-letters requeue resume test lint types unit integration acceptance \
+.PHONY: help run up down status logs scale-ingest scale-processors rolling-restart lag dead-letters requeue resume \
+	test lint types unit integration acceptance \
 	faults fuzz bench fmt lock
 
 ##@ Run
@@ -39,6 +40,12 @@ requeue: .venv/run.stamp ## Let the workers try them again: make requeue WHICH='
 
 resume: .venv/run.stamp ## Let a generation go on that was stopped because too many records failed
 	@$(BIN)/python -m processors resume
+
+rolling-restart: .venv/run.stamp ## Start every stage anew, one process after the other, without a pause
+	@$(BIN)/python -m infra rolling-restart
+
+lag: .venv/run.stamp ## How far behind each partition is, and which worker has it
+	@$(BIN)/python -m processors lag
 
 ##@ Check
 

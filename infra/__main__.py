@@ -81,6 +81,13 @@ def scale(service: str, count: int) -> None:
         console.print(f"{count} of {service}")
 
 
+@command.command("rolling-restart")
+def rolling_restart_command() -> None:
+    """Start every stage's processes anew, one after the other, while the others serve."""
+    with one_line_errors():
+        console.print(f"{scaling.rolling_restart(LocalSettings().home)} processes are new")
+
+
 @command.command("migrate")
 def migrate_command() -> None:
     """Apply the pending migrations."""

@@ -11,6 +11,10 @@ CONSUMER_SESSION_TIMEOUT_MS = 10_000
 """A worker that is silent this long loses its partitions: the longest that a frozen one holds them up."""
 
 
+FETCH_BYTES_MAX = BATCH_BYTES_MAX
+"""One answer of a broker to a consumer. Where it begins with a single larger batch it holds that and nothing else."""
+
+
 def make_producer(servers: str, *, batch_bytes_max: int) -> AIOKafkaProducer:
     """An idempotent producer for ready-made batches (`create_batch`, `send_batch`); not started yet.
 
@@ -51,7 +55,7 @@ def make_consumer(servers: str, *, group_id: str | None, instance_id: str | None
         enable_auto_commit=False,
         # One partition's share of a fetch. A larger record still comes: the broker always sends a first whole batch.
         max_partition_fetch_bytes=2 * 1024 * 1024,
-        fetch_max_bytes=16 * 1024 * 1024,
+        fetch_max_bytes=FETCH_BYTES_MAX,
         fetch_max_wait_ms=100,
         session_timeout_ms=CONSUMER_SESSION_TIMEOUT_MS,
         heartbeat_interval_ms=1_000,

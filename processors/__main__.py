@@ -9,12 +9,14 @@ from rich.console import Console
 from rich.table import Table
 
 from infra.kafka import make_consumer
+from infra.kafka_groups import remove_members
 from infra.postgres import load_sql, make_pool
 from infra.settings import KafkaSettings, LocalSettings, PostgresSettings
 from infra.telemetry import configure_logging
 from processors.accept_gap import accept_gap
 from processors.dead_letter_commands import dead_letters, resume
-from processors.settings import ProcessorSettings
+from processors.lag import Line, read_lag
+from processors.settings import ProcessorSettings, hot_instance_id, leader_instance_id
 
 command = typer.Typer(add_completion=False, no_args_is_help=False, pretty_exceptions_enable=False)
 command.add_typer(dead_letters, name="dead-letters")
@@ -98,6 +100,45 @@ async def _accept_gap() -> dict[str, dict[int, tuple[int, int]]]:
     finally:
         await consumer.stop()
         await pool.close()
+
+
+@command.command("lag")
+def lag_command() -> None:
+    """Show how far behind each partition is, and which worker has it."""
+    table = Table("topic", "partition", "generation", "worker", "stored", "end", "lag", "seconds behind")
+    lines = asyncio.run(_lag())
+    for line in lines:
+        behind = "unknown" if line.seconds_behind is None else f"{line.seconds_behind:.1f}"
+        numbers = (line.partition, line.generation, line.owner or "", line.stored_offset, line.end_offset, line.lag)
+        table.add_row(line.topic, *map(str, numbers), behind, style="yellow" if line.lag else None)
+    Console().print(table if lines else "nothing was folded yet")
+
+
+async def _lag() -> list[Line]:
+    kafka, settings = KafkaSettings(), ProcessorSettings()
+    connection = await asyncpg.connect(PostgresSettings().address(), timeout=10)
+    try:
+        groups = {kafka.events_topic: settings.group_id, kafka.spans_topic: settings.spans_group_id}
+        return await read_lag(kafka.servers(), connection, groups)
+    finally:
+        await connection.close()
+
+
+@command.command("leave")
+def leave_command(instances: list[str]) -> None:
+    """Say that the workers of these INSTANCES are gone for good: others take their partitions at once.
+
+    Without it a worker's partitions stay its own until its session times out (10 s), so that a restart moves nothing.
+    """
+    asyncio.run(_leave(instances))
+
+
+async def _leave(instances: list[str]) -> None:
+    servers, settings = KafkaSettings().servers(), ProcessorSettings()
+    hot = [hot_instance_id(instance) for instance in instances]
+    leaders = [leader_instance_id(instance) for instance in instances]
+    groups = ((settings.group_id, hot), (settings.spans_group_id, hot), (settings.leader_group_id, leaders))
+    await asyncio.gather(*(remove_members(servers, group_id, members) for group_id, members in groups))
 
 
 if __name__ == "__main__":

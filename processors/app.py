@@ -5,6 +5,7 @@ Faust's app, because a Faust agent costs twenty times as much per event (docs/de
 """
 
 import gc
+import socket
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -28,8 +29,9 @@ from processors.consume import Consume
 from processors.days import make_days_ahead
 from processors.errors import TROUBLE
 from processors.leader import Job, Leader
+from processors.operations import make_server, open_listener
 from processors.retention import retain
-from processors.settings import ProcessorSettings
+from processors.settings import ProcessorSettings, hot_instance_id, leader_instance_id
 from processors.span_store import SpanStore
 from processors.spans import SpanReader
 from processors.store import Store
@@ -58,7 +60,7 @@ def streams(kafka: KafkaSettings, settings: ProcessorSettings) -> list[Stream]:
         Stream(kafka.events_topic, settings.group_id, lambda pool: (Store(pool), EventReader())),
         Stream(
             kafka.spans_topic,
-            f"{settings.group_id}-spans",
+            settings.spans_group_id,
             lambda pool: (SpanStore(pool), SpanReader(SettingsBook(pool))),
         ),
     ]
@@ -75,31 +77,37 @@ def leader_jobs(settings: ProcessorSettings) -> list[Job]:
 class HotPath(Service):
     """The consume loop as a service. It waits for Kafka and Postgres as long as they take to come."""
 
-    def __init__(self, servers: str, stream: Stream, dsn: str, settings: ProcessorSettings) -> None:
+    def __init__(
+        self, servers: str, stream: Stream, dsn: str, settings: ProcessorSettings, *, memory_bytes_max: int
+    ) -> None:
         super().__init__()
+        self._memory_bytes_max = memory_bytes_max
         self._servers = servers
         self._stream = stream
         self._dsn = dsn
         self._settings = settings
-        self._consume: Consume | None = None
+        self.topic = stream.topic
+        self.consume: Consume | None = None
+        self.waits_for: str | None = None
 
     @Service.task
     async def _run(self) -> None:
         while not self.should_stop:
             async with AsyncExitStack() as stack:
                 try:
-                    self._consume = await self._wire(stack)
+                    self.consume = await self._wire(stack)
                 except (*TROUBLE, KafkaError) as fault:
-                    log.warning("connect_waits", fault=f"{type(fault).__name__}: {fault}")
+                    self.waits_for = f"{type(fault).__name__}: {fault}"
+                    log.warning("connect_waits", fault=self.waits_for)
                     await self.sleep(CONNECT_RETRY_SECONDS)
                     continue
                 log.info("consuming", topic=self._stream.topic, instance=self._settings.instance)
-                await self._consume.run()
+                await self.consume.run()
 
     async def on_stop(self) -> None:
         """Let the batch that is in the database finish."""
-        if self._consume is not None:
-            self._consume.stop()
+        if self.consume is not None:
+            self.consume.stop()
 
     async def _wire(self, stack: AsyncExitStack) -> Consume:
         pool = await make_pool(
@@ -114,7 +122,7 @@ class HotPath(Service):
         stack.push_async_callback(pool.close)
         cluster_id = await read_cluster_id(self._servers)
         consumer = make_consumer(
-            self._servers, group_id=self._stream.group_id, instance_id=f"hot-{self._settings.instance}"
+            self._servers, group_id=self._stream.group_id, instance_id=hot_instance_id(self._settings.instance)
         )
         stack.push_async_callback(consumer.stop)
         await consumer.start()
@@ -126,6 +134,7 @@ class HotPath(Service):
             self._stream.topic,
             cluster_id=cluster_id,
             batch_bytes_max=self._settings.batch_bytes_max,
+            memory_bytes_max=self._memory_bytes_max,
         )
 
 
@@ -150,6 +159,22 @@ class Leading(Service):
             return self._app.started and self._app.is_leader()
         except ConsumerNotStarted:
             return False
+
+
+class Operations(Service):
+    """`/livez`, `/readyz` and `/metrics` on a socket that listens already."""
+
+    def __init__(self, paths: Sequence[HotPath], listener: socket.socket) -> None:
+        super().__init__()
+        self._server, self._listener = make_server(paths), listener
+
+    @Service.task
+    async def _run(self) -> None:
+        await self._server.serve(sockets=[self._listener])
+
+    async def on_stop(self) -> None:
+        """End the connections."""
+        self._server.should_exit = True
 
 
 async def read_cluster_id(servers: str) -> str:
@@ -185,17 +210,19 @@ def make_worker(
     gc.set_threshold(50_000, 20, 20)
     data_folder.mkdir(parents=True, exist_ok=True)
     app = faust.App(
-        f"{settings.group_id}-leader",
+        settings.leader_group_id,
         broker=[f"kafka://{server}" for server in servers.split(",")],
         broker_session_timeout=CONSUMER_SESSION_TIMEOUT_MS / 1000,
         broker_heartbeat_interval=1.0,
-        consumer_group_instance_id=f"leader-{settings.instance}",
+        consumer_group_instance_id=leader_instance_id(settings.instance),
         topic_replication_factor=1,
         store="memory://",
         datadir=str(data_folder),
         web_enabled=False,
         autodiscover=False,
     )
-    hot_paths = [HotPath(servers, stream, dsn, settings) for stream in consumed]
+    share = settings.memory_bytes_max // len(consumed)
+    hot_paths = [HotPath(servers, stream, dsn, settings, memory_bytes_max=share) for stream in consumed]
+    operations = Operations(hot_paths, open_listener(settings.host, settings.port))
     leading = Leading(app, dsn, jobs, instance=settings.instance)
-    return Worker(app, leading, *hot_paths, override_logging=False, redirect_stdouts=False, quiet=True)
+    return Worker(app, operations, leading, *hot_paths, override_logging=False, redirect_stdouts=False, quiet=True)

@@ -6,18 +6,20 @@ believe they own a partition meet at its offset fence, and one of them starts ov
 """
 
 import asyncio
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from types import MappingProxyType
 
 import structlog
-from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, ConsumerRecord, TopicPartition
+from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
 from aiokafka.errors import KafkaError, OffsetOutOfRangeError
 
 from ingest.event import from_us
 from processors.batch import Place, Reader, Slice
 from processors.errors import Fenced, ForeignOffsets, GenerationStopped, StoreAway
+from processors.fetch import Batch, FetchAhead, Flow, Records
+from processors.progress import Progress
 from processors.requeue import Requeue
 from processors.store import Store, Stored
 
@@ -47,17 +49,6 @@ class Position:
     """The log was asked for `next_offset` once more, because it answered with a later one."""
 
 
-@dataclass
-class Progress:
-    """What the loop did since it began, for metrics and the log."""
-
-    events: int = 0
-    batches: int = 0
-    totals: Stored = field(default_factory=Stored)
-    stopped: str | None = None
-    """Why the generation is stopped, while it is."""
-
-
 class Consume(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has no types
     """The loop over one topic. `run` returns after `stop`; it survives outages of Kafka and Postgres."""
 
@@ -70,6 +61,7 @@ class Consume(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has 
         *,
         cluster_id: str,
         batch_bytes_max: int,
+        memory_bytes_max: int,
     ) -> None:
         self._consumer = consumer
         self._store = store
@@ -78,13 +70,20 @@ class Consume(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has 
         self._topic = topic
         self._log = log.bind(topic=topic)
         self._cluster_id = cluster_id
-        self._batch_bytes_max = batch_bytes_max
         self._positions: dict[int, Position] = {}
         self._unclaimed: set[int] = set()
         self._epoch = 0
         self._stopping = asyncio.Event()
         self._observed_at = 0.0
+        self.flow = Flow(consumer)
+        self.ahead = FetchAhead(
+            self._fetch, self._epoch_of, self.flow, batch_bytes_max=batch_bytes_max, bytes_max=memory_bytes_max
+        )
         self.progress = Progress()
+        self.trouble: str | None = None
+        """What Kafka or Postgres keeps the loop waiting with, while it does."""
+        self.has_joined = False
+        """The group has said which partitions are ours: none, when there are more workers than partitions."""
 
     def stop(self) -> None:
         """Finish the batch in the database, then let `run` return."""
@@ -94,26 +93,38 @@ class Consume(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has 
         """Consume until `stop`."""
         self._consumer.subscribe([self._topic], listener=self)
         storing: asyncio.Task[None] | None = None
+        self.ahead.start()
         try:
             while not self._stopping.is_set():
-                await self._claim()
-                for records in _in_batches(await self._fetch(), self._batch_bytes_max):
-                    slices = await self._decode(records)
+                with self.progress.heart.outside():
+                    await self._claim()
+                batch = await self.ahead.get(FETCH_WAIT_MS / 1000)
+                if batch is not None:
+                    with self.progress.stages["decode"].timed():
+                        slices = await self._decode(batch)
                     if storing is not None:
-                        await storing
-                    storing = asyncio.create_task(self._store_until_done(slices))
+                        with self.progress.heart.outside():
+                            await storing
+                    storing = asyncio.create_task(self._store_and_free(slices, batch.bytes))
+                    # Their records are let go with the transaction, not with the next batch.
+                    del batch, slices
                 if storing is not None and storing.done():
                     await storing
                     storing = None
-                if wanted := await self._requeue.look(asyncio.get_running_loop().time(), sorted(self._positions)):
-                    # Between two batches, so that our positions are the stored ones.
-                    if storing is not None:
-                        await storing
-                        storing = None
-                    await self._requeue.take_back(wanted, self._next_offsets())
-                if storing is None:
-                    await self._observe()
+                with self.progress.heart.outside():
+                    if wanted := await self._requeue.look(asyncio.get_running_loop().time(), sorted(self._positions)):
+                        # Between two batches, so that our positions are the stored ones.
+                        if storing is not None:
+                            await storing
+                            storing = None
+                        await self._requeue.take_back(wanted, self._next_offsets())
+                    if storing is None:
+                        await self._observe()
+                # Held back, with nothing to come and nothing in work, it would wait for ever.
+                if storing is not None or not self.flow.held:
+                    self.progress.heart.beat()
         finally:
+            await self.ahead.stop()
             if storing is not None:
                 await storing
 
@@ -124,12 +135,16 @@ class Consume(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has 
             self._consumer.seek(tp, 0)
         self._consumer.pause(*assigned)
         self._unclaimed = {tp.partition for tp in assigned}
+        self.has_joined = True
         self._log.info("assigned", partitions=sorted(self._unclaimed))
 
     async def on_partitions_revoked(self, revoked: Sequence[TopicPartition]) -> None:
         """Forget the positions: what is still decoded for them is dropped, what is in the database is fenced."""
         self._positions.clear()
         self._unclaimed.clear()
+        self.has_joined = False
+        self.flow.forget()
+        self.progress.lost()
 
     async def _claim(self) -> None:
         """Seek newly assigned partitions to their stored offsets and let them go."""
@@ -140,7 +155,7 @@ class Consume(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has 
             firsts = await self._consumer.beginning_offsets(wanted)
             stored = await self._store.claim(self._topic, {tp.partition: firsts[tp] for tp in wanted}, self._cluster_id)
         except (StoreAway, KafkaError) as fault:
-            self._log.warning("claim_waits", fault=str(fault))
+            self._note_trouble("claim_waits", fault)
             await self._pause_for(RETRY_SECONDS_MAX)
             return
         for tp in wanted:
@@ -150,47 +165,62 @@ class Consume(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has 
             self._unclaimed.discard(tp.partition)
             if cluster_id != self._cluster_id:
                 foreign = ForeignOffsets(cluster_id, self._cluster_id)
-                self._log.error("partition_stopped", partition=tp.partition, fault=str(foreign))
+                self._note_stopped(tp.partition, str(foreign))
                 continue
             self._seek(tp, offset)
-            self._consumer.resume(tp)
+            self.progress.claimed(tp.partition, offset)
+            self.flow.open(tp)
+        self.trouble = None
 
     def _seek(self, tp: TopicPartition, offset: int) -> None:
         self._epoch += 1
         self._positions[tp.partition] = Position(offset, self._epoch)
         self._consumer.seek(tp, offset)
 
-    async def _fetch(self) -> dict[TopicPartition, list[ConsumerRecord]]:
+    def _epoch_of(self, partition: int) -> int | None:
+        position = self._positions.get(partition)
+        return None if position is None else position.epoch
+
+    async def _fetch(self) -> Records:
         try:
-            fetched: dict[TopicPartition, list[ConsumerRecord]] = await self._consumer.getmany(
-                timeout_ms=FETCH_WAIT_MS, max_records=FETCH_RECORDS_MAX
-            )
+            with self.progress.stages["fetch"].timed():
+                fetched: Records = await self._consumer.getmany(timeout_ms=FETCH_WAIT_MS, max_records=FETCH_RECORDS_MAX)
             return fetched
         except OffsetOutOfRangeError as fault:
             for tp, offset in fault.args[0].items():
                 self._stop_partition(tp, offset)
         except KafkaError as fault:
-            self._log.warning("fetch_waits", fault=f"{type(fault).__name__}: {fault}")
+            self._note_trouble("fetch_waits", fault)
             await self._pause_for(RETRY_SECONDS_MAX)
         return {}
 
     def _stop_partition(self, tp: TopicPartition, offset: int) -> None:
         """The stored offset is not in the log: what lies between is gone, and only a person may accept that."""
         self._positions.pop(tp.partition, None)
-        self._consumer.pause(tp)
-        self._log.error(
-            "partition_stopped",
-            partition=tp.partition,
-            fault=f"The log has no offset {offset}. Run `python -m processors accept-gap` to go on without it.",
+        self.flow.close(tp)
+        self._note_stopped(
+            tp.partition,
+            f"The log has no offset {offset}. Run `python -m processors accept-gap` to go on without it.",
         )
 
-    async def _decode(self, fetched: dict[TopicPartition, list[ConsumerRecord]]) -> list[Slice]:
+    def _note_trouble(self, event: str, fault: Exception) -> None:
+        self.trouble = f"{type(fault).__name__}: {fault}"
+        self._log.warning(event, fault=self.trouble)
+
+    def _note_stopped(self, partition: int, fault: str) -> None:
+        self.progress.stopped[partition] = fault
+        self._log.error("partition_stopped", partition=partition, fault=fault)
+
+    async def _decode(self, batch: Batch) -> list[Slice]:
         slices: list[Slice] = []
-        if not await self._prepare(fetched):
+        if not await self._prepare(batch.records):
             return slices
-        for tp, records in fetched.items():
+        for tp, records in batch.records.items():
             position = self._positions.get(tp.partition)
-            if position is None or not self._continues(tp, position, records[0].offset):
+            # Fetched before a seek: the log is read again from where we are.
+            if position is None or position.epoch != batch.epochs[tp.partition]:
+                continue
+            if not self._continues(tp, position, records[0].offset):
                 continue
             part = Slice(
                 topic=tp.topic,
@@ -205,29 +235,32 @@ class Consume(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has 
                 place = Place(tp.topic, tp.partition, record.offset, record.timestamp)
                 self._reader.take(part, place, record.key, record.value, record.timestamp)
                 if count % YIELD_EVERY_RECORDS == 0:
+                    self.progress.heart.beat()
                     await asyncio.sleep(0)
             if self._positions.get(tp.partition) is position:
                 position.next_offset = part.next_offset
                 slices.append(part)
         return slices
 
-    async def _prepare(self, fetched: dict[TopicPartition, list[ConsumerRecord]]) -> bool:
+    async def _prepare(self, fetched: Records) -> bool:
         """Get what decoding needs, waiting out every trouble of the database; False when `stop` came first."""
         delay = RETRY_SECONDS_MIN
         while True:
             try:
-                await self._reader.prepare(record.value for records in fetched.values() for record in records)
+                with self.progress.heart.outside():
+                    await self._reader.prepare(record.value for records in fetched.values() for record in records)
             except StoreAway as fault:
-                self._log.warning("decode_waits", fault=str(fault), retry_seconds=delay)
+                self._note_trouble("decode_waits", fault)
                 if self._stopping.is_set():
                     return False
-                await self._pause_for(delay)
+                with self.progress.heart.outside():
+                    await self._pause_for(delay)
                 delay = min(delay * 2, RETRY_SECONDS_MAX)
             else:
                 return True
 
     def _continues(self, tp: TopicPartition, position: Position, offset: int) -> bool:
-        """Whether a run of records begins where we are. If not it was fetched before a seek: ask once more.
+        """Whether a run of records begins where we are. If not, ask once more.
 
         A log that answers twice with the same gap really has it (control records of a foreign transactional producer).
         """
@@ -237,6 +270,15 @@ class Consume(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has 
         self._seek(tp, position.next_offset)
         self._positions[tp.partition].sought_again = True
         return False
+
+    async def _store_and_free(self, slices: list[Slice], batch_bytes: int) -> None:
+        try:
+            with self.progress.stages["store"].timed():
+                await self._store_until_done(slices)
+            self.progress.batch_bytes += batch_bytes
+        finally:
+            slices.clear()
+            self.ahead.done_with(batch_bytes)
 
     async def _store_until_done(self, slices: list[Slice]) -> None:
         """Store a batch, waiting out every trouble of the database; drop what is no longer ours to store."""
@@ -249,22 +291,21 @@ class Consume(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has 
                     unsure = False
                 if slices:
                     self._count(slices, await self._store.commit(slices))
-                self.progress.stopped = None
                 return
             except Fenced as fault:
                 self._log.warning("fenced", partitions=sorted(fault.partitions))
                 unsure = True
             except GenerationStopped as fault:
-                if self.progress.stopped is None:
+                if self.progress.generation_stopped is None:
                     self._log.error("generation_stopped", fault=str(fault), command="python -m processors resume")
-                self.progress.stopped = self.progress.stopped or str(fault)
+                    self.progress.generation_stopped = str(fault)
                 unsure = True
                 if self._stopping.is_set():
                     return
                 await self._observe({part.partition: part.expected_offset for part in slices})
                 await self._pause_for(STOPPED_LOOK_SECONDS)
             except StoreAway as fault:
-                self._log.warning("store_waits", fault=str(fault), retry_seconds=delay)
+                self._note_trouble("store_waits", fault)
                 unsure = True
                 if self._stopping.is_set():
                     return
@@ -288,14 +329,8 @@ class Consume(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has 
         return remaining
 
     def _count(self, slices: list[Slice], stored: Stored) -> None:
-        self.progress.batches += 1
-        self.progress.events += sum(len(part.events) for part in slices)
-        totals = self.progress.totals
-        totals.new += stored.new
-        totals.duplicates += stored.duplicates
-        totals.conflicts += stored.conflicts
-        totals.dead_letters += stored.dead_letters
-        totals.expired += stored.expired
+        self.trouble = None
+        self.progress.committed(slices, stored)
         if stored.conflicts or stored.dead_letters or stored.expired:
             self._log.warning(
                 "batch_with_faults",
@@ -323,8 +358,11 @@ class Consume(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has 
             offsets = {**self._next_offsets(), **waiting}
             seen = {tp.partition: (offsets[tp.partition], end) for tp, end in ends.items() if tp.partition in offsets}
             await self._store.observe(self._topic, seen, asked_at)
+            self.trouble = None
+            for partition, (_, end) in seen.items():
+                self.progress.observed(partition, end, asked_at)
         except (KafkaError, StoreAway) as fault:
-            self._log.warning("observe_failed", fault=str(fault))
+            self._note_trouble("observe_failed", fault)
 
     async def _pause_for(self, seconds: float) -> None:
         """Wait, but not beyond `stop`."""
@@ -333,21 +371,3 @@ class Consume(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has 
                 await self._stopping.wait()
         except TimeoutError:
             return
-
-
-def _in_batches(
-    fetched: dict[TopicPartition, list[ConsumerRecord]], bytes_max: int
-) -> Iterator[dict[TopicPartition, list[ConsumerRecord]]]:
-    """Split a fetch into batches of at most `bytes_max` (a single larger record is a batch of its own)."""
-    batch: dict[TopicPartition, list[ConsumerRecord]] = {}
-    size = 0
-    for tp, records in fetched.items():
-        for record in records:
-            length = len(record.value or b"")
-            if batch and size + length > bytes_max:
-                yield batch
-                batch, size = {}, 0
-            batch.setdefault(tp, []).append(record)
-            size += length
-    if batch:
-        yield batch

@@ -59,6 +59,7 @@ def worker(kafka: str, database: str, topic: Topic, spans_topic: Topic, folder: 
         "PROCESSORS_GROUP": topic.name,
         "PROCESSORS_INSTANCE": instance,
         "PROCESSORS_BATCH_BYTES_MAX": str(256 * 1024),
+        "PROCESSORS_PORT": "0",
     }
     return Stage("processors", folder, environment)
 

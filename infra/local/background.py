@@ -15,7 +15,7 @@ from infra.local.errors import LocalEngineError
 from infra.local.kafka import KAFKA
 from infra.local.postgres import POSTGRES
 from infra.local.record import read_record, running_record
-from infra.local.stack import CHECKOUT, Settings, answers_ready
+from infra.local.stack import CHECKOUT, Settings, answers_ready, worker_port
 from infra.settings import LocalSettings
 
 UP_SECONDS = 300.0
@@ -37,8 +37,8 @@ class Line:
 
     @property
     def well(self) -> bool:
-        """Running, and ready where that can be asked."""
-        return self.state in ("ready", "running")
+        """Running and of use."""
+        return self.state == "ready"
 
 
 def up(settings: Settings) -> bool:
@@ -121,15 +121,14 @@ def status(settings: Settings) -> list[Line]:
         ports["postgres"], probes["postgres"] = local.postgres_port, POSTGRES.probe
     lines = []
     for child in children:
+        port = worker_port(local, child.slot) if child.name == "processors" else ports[child.name]
         if child.process() is None:
             state = "down"
         elif child.name in probes:
             state = "ready" if asyncio.run(_probed(probes[child.name], local)) else "not ready"
-        elif child.name in ports:
-            state = "ready" if answers_ready(ports[child.name]) else "not ready"
         else:
-            state = "running"
-        lines.append(Line(child.name, child.slot, child.pid, ports.get(child.name), state))
+            state = "ready" if answers_ready(port) else "not ready"
+        lines.append(Line(child.name, child.slot, child.pid, port, state))
     present = {child.name for child in children}
     expected = [*probes, "ingest", "processors", "query"]
     lines += [Line(name, 1, None, ports.get(name), "down") for name in expected if name not in present]

@@ -11,6 +11,9 @@ from infra.local.record import running_record
 SCALABLE = {"ingest": 1, "processors": 1}
 """The services that can run more than once, and how many run until somebody says otherwise."""
 
+STAGES = ("processors", "ingest", "query")
+"""In the order in which a rolling restart takes them."""
+
 COPIES_MAX = 12
 """As many as the events topic has partitions: a further processor would have nothing to do."""
 
@@ -52,6 +55,35 @@ def scale(home: Path, service: str, count: int) -> None:
         if time.monotonic() > deadline:
             raise LocalEngineError(f"not {count} of {service} after {SCALE_SECONDS:.0f} s: look at `make status`")
         time.sleep(0.05)
+
+
+ROLL_SECONDS_PER_PROCESS = 75.0
+"""For one process to stop, start and be of use."""
+
+
+def rolling_restart(home: Path) -> int:
+    """Have every stage's processes started anew one after the other; how many. Blocking.
+
+    Raises:
+        LocalEngineError: nothing runs here, or a process was not of use in time.
+    """
+    record = running_record(home)
+    if record is None or not record.ready:
+        raise LocalEngineError(f"nothing runs in {home} that could be restarted: `make up` starts it")
+    before = _pids(home)
+    record.supervisor.require_process().send_signal(signal.SIGUSR2)
+    deadline = time.monotonic() + ROLL_SECONDS_PER_PROCESS * len(before)
+    while (now := _pids(home)).keys() != before.keys() or any(now[slot] == before[slot] for slot in before):
+        if time.monotonic() > deadline:
+            raise LocalEngineError("not every process is new: look at `make status` and `make logs`")
+        time.sleep(0.05)
+    return len(before)
+
+
+def _pids(home: Path) -> dict[tuple[str, int], int]:
+    record = running_record(home)
+    children = record.children if record else []
+    return {(child.name, child.slot): child.pid for child in children if child.name in STAGES}
 
 
 def running_copies(home: Path, service: str) -> int:

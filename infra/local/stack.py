@@ -8,10 +8,12 @@ import socket
 import sys
 import time
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
+import psutil
+import structlog
 from aiokafka.errors import KafkaError
 from rich.console import Console
 
@@ -24,11 +26,13 @@ from infra.local.kafka import KAFKA
 from infra.local.postgres import POSTGRES
 from infra.local.preflight import require_free_port
 from infra.local.record import owned, read_record
-from infra.local.scaling import forget_counts, wanted_counts
+from infra.local.scaling import STAGES, forget_counts, wanted_counts
 from infra.local.supervisor import Service, Supervisor, listen, on_socket
 from infra.migrate import migrate
 from infra.settings import KafkaSettings, LocalSettings, PostgresSettings
 from infra.topics import ensure_topics
+
+log = structlog.get_logger()
 
 SERVICES_READY_SECONDS = 60.0
 """On an idle machine they need two; a loaded one should not fail for being slow."""
@@ -60,6 +64,7 @@ def run(settings: Settings, console: Console) -> None:
         for name, setting, port in _ports(settings.local):
             require_free_port(port, setting=setting)
             listening[name] = sockets.enter_context(listen(port))
+        require_free_port(settings.local.processors_port, setting="PROCESSORS_PORT")
         if not settings.kafka.bootstrap:
             # Before the loop begins, so that Ctrl-C ends a slow fetch at once.
             ensure_class_archive()
@@ -131,7 +136,7 @@ class Start:
         for line in (f"ingest  {ingest_url}", f"query   {query_url}", f"key     {key}", f"ready in {seconds:.1f} s"):
             self.console.print(line, highlight=False)
         self.supervisor.mark_ready()
-        await _follow_scaling(home, self.supervisor)
+        await _follow_wishes(self.settings.local, self.supervisor)
 
     async def _start_kafka(self) -> None:
         if self.kafka is not None:
@@ -177,16 +182,33 @@ def _services(settings: Settings, listening: dict[str, socket.socket]) -> dict[s
                 "PATHLINE_POSTGRES": settings.postgres.address(local),
                 # Static membership: a worker started again in a slot takes over the partitions of the one before.
                 "PROCESSORS_INSTANCE": str(slot),
+                "PROCESSORS_PORT": str(worker_port(local, slot)),
             },
             cwd=CHECKOUT,
         )
         return on_socket(made, listening[name]) if name in listening else made
 
-    return {name: Service(name, partial(command, name)) for name in ("ingest", "processors", "query")}
+    def removed(slots: list[int]) -> Command:
+        leave = command("processors", slots[0])
+        return replace(leave, argv=(*leave.argv, "leave", *map(str, slots)))
+
+    def lives(slot: int) -> bool:
+        return answers(worker_port(local, slot), "/livez")
+
+    return {
+        "ingest": Service("ingest", partial(command, "ingest")),
+        "processors": Service("processors", partial(command, "processors"), lives, removed),
+        "query": Service("query", partial(command, "query")),
+    }
+
+
+def worker_port(local: LocalSettings, slot: int) -> int:
+    """Where the worker of a slot answers for itself."""
+    return local.processors_port + slot - 1
 
 
 async def _await_services(local: LocalSettings) -> None:
-    waiting = {name: port for name, _, port in _ports(local)}
+    waiting = {name: port for name, _, port in _ports(local)} | {"processors": worker_port(local, 1)}
     deadline = time.monotonic() + SERVICES_READY_SECONDS
     while waiting:
         for name, port in list(waiting.items()):
@@ -200,12 +222,21 @@ async def _await_services(local: LocalSettings) -> None:
 
 
 def answers_ready(port: int) -> bool:
-    """True when the service on the loopback port answers `GET /readyz` with 200; blocking, at most 3 s."""
+    """True when the service on the loopback port says that it is of use; blocking, at most 3 s."""
+    return answers(port, "/readyz")
+
+
+def answers(port: int, path: str, *, pid: int | None = None) -> bool:
+    """True when the service on the loopback port answers with 200, and from process `pid` if given; at most 3 s."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=3.0)
     try:
-        connection.request("GET", "/readyz")
-        return connection.getresponse().status == http.HTTPStatus.OK
-    except (OSError, http.client.HTTPException):
+        connection.request("GET", path)
+        if connection.getresponse().status != http.HTTPStatus.OK:
+            return False
+        ours = connection.sock.getsockname()
+        # The server's end of this connection is an open file of whoever took it.
+        return pid is None or any(one.raddr == ours for one in psutil.Process(pid).net_connections())
+    except (OSError, http.client.HTTPException, psutil.NoSuchProcess):
         return False
     finally:
         connection.close()
@@ -226,12 +257,47 @@ async def _show_samples(ingest_url: str, query_url: str, key: str) -> None:
             await samples.wait()
 
 
-async def _follow_scaling(home: Path, supervisor: Supervisor) -> None:
-    """Run as many copies as are asked for, each time that SIGUSR1 says that something was asked."""
-    asked = asyncio.Event()
-    asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, asked.set)
+async def _follow_wishes(local: LocalSettings, supervisor: Supervisor) -> None:
+    """Run as many copies as are asked for by SIGUSR1, and start all anew when SIGUSR2 asks for it."""
+    asked, rolling = asyncio.Event(), asyncio.Event()
+
+    def ask_to_roll() -> None:
+        rolling.set()
+        asked.set()
+
+    loop = asyncio.get_running_loop()
+    loop.add_signal_handler(signal.SIGUSR1, asked.set)
+    loop.add_signal_handler(signal.SIGUSR2, ask_to_roll)
     while True:
         await asked.wait()
         asked.clear()
-        for name, count in wanted_counts(home).items():
+        for name, count in wanted_counts(local.home).items():
+            await supervisor.scale_by_name(name, count)
+        if rolling.is_set():
+            rolling.clear()
+            try:
+                await _roll(local, supervisor)
+            except LocalEngineError as fault:
+                log.error("rolling_restart_ended", reason=str(fault))
+
+
+async def _roll(local: LocalSettings, supervisor: Supervisor) -> None:
+    """Start every stage anew. One copy more of a stage behind a socket serves meanwhile."""
+    ports = {name: port for name, _, port in _ports(local)}
+
+    async def worker_is_ready(slot: int, _: int) -> bool:
+        return await asyncio.to_thread(answers_ready, worker_port(local, slot))
+
+    await supervisor.roll("processors", worker_is_ready)
+    for name in (name for name in STAGES if name in ports):
+        count = wanted_counts(local.home).get(name, 1)
+
+        async def is_ready(_: int, pid: int, port: int = ports[name]) -> bool:
+            return await asyncio.to_thread(answers, port, "/readyz", pid=pid)
+
+        await supervisor.scale_by_name(name, count + 1)
+        await supervisor.await_copy(name, count + 1, is_ready)
+        try:
+            await supervisor.roll(name, is_ready, slots=range(1, count + 1))
+        finally:
             await supervisor.scale_by_name(name, count)

@@ -4,9 +4,10 @@ Everything happens in one event loop; one task keeps each process, and cancellin
 """
 
 import asyncio
+import signal
 import socket
 import subprocess
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -33,11 +34,30 @@ RESTART_DELAYS_SECONDS = (0.2, 0.5, 1.0, 2.0, 5.0)
 STABLE_AFTER_SECONDS = 10.0
 """A process that ran this long has started well: its next crash is a first one again."""
 
+HANG_SECONDS = 15.0
+"""A process that has answered before and does not for so long hangs. A busy machine delays an answer by less."""
+
+HANG_AT_START_SECONDS = 90.0
+"""The same for the first answer."""
+
+LIVE_LOOK_SECONDS = 1.0
+"""Between two questions whether a process lives."""
+
+ROLL_SECONDS = 60.0
+"""For one process to be of use after it was started anew."""
+
+REMOVAL_SECONDS = 10.0
+"""For the word that slots are gone for good; without it nothing is lost but time."""
+
 LOOK_SECONDS = 0.1
 """How often a process is looked at to see whether it has ended."""
 
 ROTATE_SECONDS = 5.0
 """How often the logs are looked at; between two looks one can grow beyond its bound."""
+
+
+IsReady = Callable[[int, int], Awaitable[bool]]
+"""Whether the process of a slot, by its pid, is of use."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +66,10 @@ class Service:
 
     name: str
     command: Callable[[int], Command]
+    #: Whether the process of a slot lives; blocking. Not given: it lives as long as it exists.
+    lives: Callable[[int], bool] | None = None
+    #: What says that slots are gone for good.
+    removed: Callable[[list[int]], Command] | None = None
 
 
 @dataclass
@@ -57,6 +81,7 @@ class Kept:
     task: asyncio.Task[None] | None = None
     process: subprocess.Popen[bytes] | None = None
     is_surplus: bool = False
+    is_rolling: bool = False
     crashes_in_a_row: int = 0
 
 
@@ -105,6 +130,43 @@ class Supervisor:
                 kept = self._kept[service.name, slot] = Kept(service.name, slot)
                 kept.task = asyncio.create_task(self._keep_service(service, kept))
         await self._stop_all(surplus)
+        if surplus and service.removed is not None:
+            await self._say_removed(service.removed([kept.slot for kept in surplus]))
+
+    async def _say_removed(self, command: Command) -> None:
+        process = commands.start(command)
+        if not await commands.exited_within(process, REMOVAL_SECONDS):
+            await commands.stop(process, command.stop_signal, grace_seconds=1.0)
+        if process.returncode:
+            log.warning("removal_not_said", process=command.name, exit_code=process.returncode)
+
+    async def roll(self, name: str, is_ready: IsReady, slots: range | None = None) -> None:
+        """Start the copies of a service anew, one after the other: all of them, or those in these slots.
+
+        Raises:
+            LocalEngineError: a copy is of no use in time; those after it were not touched.
+        """
+        for kept in self._of(name):
+            if kept.process is not None and (slots is None or kept.slot in slots):
+                kept.is_rolling = True
+                await commands.stop(kept.process, signal.SIGTERM, grace_seconds=SERVICE_STOP_SECONDS)
+                await self.await_copy(name, kept.slot, is_ready)
+
+    async def await_copy(self, name: str, slot: int, is_ready: IsReady) -> None:
+        """Return once the copy in a slot runs and is of use.
+
+        Raises:
+            LocalEngineError: it is not in time.
+        """
+        kept = self._kept[name, slot]
+        deadline = asyncio.get_running_loop().time() + ROLL_SECONDS
+        while True:
+            process = kept.process
+            if process is not None and process.poll() is None and await is_ready(slot, process.pid):
+                return
+            if asyncio.get_running_loop().time() > deadline:
+                raise LocalEngineError(f"{name} {slot} not ready after {ROLL_SECONDS:.0f} s")
+            await asyncio.sleep(LOOK_SECONDS)
 
     async def scale_by_name(self, name: str, count: int) -> None:
         """Change the number of copies of a service that runs already."""
@@ -145,12 +207,32 @@ class Supervisor:
             kept.process = commands.start(command)
             self._record()
             try:
-                await _ended(kept.process)
+                await self._ended_or_hung(service, kept.slot, kept.process)
             except asyncio.CancelledError:
                 grace_seconds = SCALE_DOWN_SECONDS if kept.is_surplus else SERVICE_STOP_SECONDS
                 await commands.stop(kept.process, command.stop_signal, grace_seconds=grace_seconds)
                 raise
-            await self._pause_after_crash(kept, began)
+            if kept.is_rolling:
+                kept.is_rolling = False
+            else:
+                await self._pause_after_crash(kept, began)
+
+    async def _ended_or_hung(self, service: Service, slot: int, process: subprocess.Popen[bytes]) -> None:
+        """Return once the process has ended; one that hangs is ended by force, as it can do nothing by itself."""
+        if service.lives is None:
+            await _ended(process)
+            return
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + HANG_AT_START_SECONDS
+        while process.poll() is None:
+            if await asyncio.to_thread(service.lives, slot):
+                deadline = loop.time() + HANG_SECONDS
+            elif loop.time() > deadline:
+                log.error("process_hangs", process=service.name, slot=slot, pid=process.pid)
+                process.kill()
+                await _ended(process)
+                return
+            await commands.exited_within(process, LIVE_LOOK_SECONDS)
 
     async def _keep_engine(self, engine: Engine, kept: Kept) -> None:
         while True:

@@ -25,7 +25,7 @@ runs tests is not idle: 4 to 5 s were measured on two cores, 8 with three other 
 
 @pytest.fixture
 def environment(own_home: Path) -> Iterator[Mapping[str, str]]:
-    names = ("KAFKA_PORT", "KAFKA_CONTROLLER_PORT", "POSTGRES_PORT", "INGEST_PORT", "QUERY_PORT")
+    names = ("KAFKA_PORT", "KAFKA_CONTROLLER_PORT", "POSTGRES_PORT", "INGEST_PORT", "QUERY_PORT", "PROCESSORS_PORT")
     ports = {name: str(port) for name, port in zip(names, free_ports(len(names)), strict=True)}
     made = {key: value for key, value in os.environ.items() if not key.startswith("PATHLINE_")} | ports
     made["PATHLINE_HOME"] = str(own_home)

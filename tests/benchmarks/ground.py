@@ -67,6 +67,7 @@ class Ground:
             "PATHLINE_HOME": str(self.local.home),
             "PATHLINE_KAFKA": self.servers,
             "PATHLINE_POSTGRES": self.dsn,
+            "PROCESSORS_PORT": "0",
         }
         async with _running(self._command(module, {**addresses, **environment})) as process:
             yield process
