@@ -1,5 +1,7 @@
 """The share guard's window: one look after every record, wherever batches begin and end."""
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -26,7 +28,7 @@ def test_it_stops_exactly_when_the_last_records_say_so_however_they_are_batched(
     failed = [fails for fails, count in runs for _ in range(count)]
     window, is_over = Window(), False
     edges = [0, *sorted(cut for cut in cuts if cut < len(failed)), len(failed)]
-    for start, end in zip(edges, edges[1:], strict=False):
+    for start, end in pairwise(edges):
         numbers = [(number, "reason") for number, fails in enumerate(failed[start:end]) if fails]
         window, over = extend(window, end - start, numbers)
         is_over |= over is not None
