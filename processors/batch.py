@@ -11,10 +11,13 @@ from asyncpg.pgproto.pgproto import UUID as PostgresUUID
 
 from ingest.decode.otlp import Span
 from ingest.decode.record import decode
-from ingest.event import NO_BODY, Event, InvalidEvent, Record, decode_record, encode_record, from_us, start_day
+from ingest.event import FAR_DAY, NO_BODY, Event, InvalidEvent, Record, decode_record, encode_record, from_us, start_day
 
 LONGEST_DETAIL_CHARACTERS = 500
 """Of a dead letter's explanation; the record itself is kept whole beside it."""
+
+CLOCK_FAR_OFF = "clock_far_off"
+"""Flag of an event that starts so far from its receipt that it lies in the partition for such days."""
 
 
 # Structs without garbage collection: tens of thousands live at once, none of them in a cycle.
@@ -151,12 +154,15 @@ def decoded(place: Place, key: bytes | None, value: bytes, record: Record, event
         envelope = encode_record(msgspec.structs.replace(record, request=NO_BODY, response=NO_BODY)).decode()
     except UnicodeDecodeError as fault:
         raise InvalidEvent(f"Not UTF-8: {fault}", code="not_utf8") from fault
+    day = start_day(event.started_at, from_us(record.received_at_us))
+    if day == FAR_DAY:
+        event.flags = [*event.flags, CLOCK_FAR_OFF]
     return Decoded(
         place=place,
         key=key,
         value=value,
         event=event,
-        day=start_day(event.started_at, from_us(record.received_at_us)),
+        day=day,
         envelope=envelope,
         request_body=request_body,
         response_body=response_body,

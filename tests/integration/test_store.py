@@ -65,7 +65,7 @@ async def test_order_copies_and_batching_do_not_matter(store: Store, pool: async
     records = list(random_records(seed, count=200, sessions=8))
     await store.commit([make_slice(records)])
     expected = [await table(pool, name) for name in ("sessions", "session_paths")]
-    await pool.execute("TRUNCATE requests, records, sessions, session_paths")
+    await pool.execute("TRUNCATE requests, records, sessions, session_paths, path_hours, catalogue")
     copies = records + rng.sample(records, 60)
     rng.shuffle(copies)
     positions = {1: 0, 2: 0}
@@ -155,7 +155,9 @@ async def test_an_event_that_another_worker_stores_at_the_same_moment(store: Sto
     """The same event in two partitions: the loser of the race is told of trouble, and its next attempt sees a copy."""
     part = make_slice([native_record()])
     await store.commit([part])
-    await pool.execute("CREATE TABLE winner AS SELECT * FROM requests; TRUNCATE requests, records, sessions")
+    await pool.execute(
+        "CREATE TABLE winner AS SELECT * FROM requests; TRUNCATE requests, records, sessions, path_hours, catalogue"
+    )
     part.expected_offset, part.next_offset = 1, 2
     async with pool.acquire() as other:
         async with other.transaction():
