@@ -1,7 +1,7 @@
 """Histograms of durations: logarithmic buckets from one table of integers. Pure.
 
-Adding two is adding their counts bucket by bucket, so histograms of any parts of a set of requests, merged in any order,
-are the histogram of the set. A quantile read from one is off by at most 1 % (docs/decisions/0012-histogram.md).
+Adding two is adding their counts bucket by bucket, so histograms of any parts of a set of requests, merged in any
+order, are the histogram of the set. A quantile read from one is off by at most 1 % (docs/decisions/0012-histogram.md).
 """
 
 from bisect import bisect_right

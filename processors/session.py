@@ -27,8 +27,8 @@ __all__ = [
 ]
 
 SET_MEMBERS_MAX = 16
-"""Members of a session's bounded sets: its users, models, providers, and properties with their values. Beyond it a set is
-marked and the requests answer."""
+"""Members of a session's bounded sets: its users, models, providers, and properties with their values. Beyond it a set
+is marked and the requests answer."""
 SET_MEMBER_CHARACTERS_MAX = 1_024
 """What is longer is in no set, but marks it. A user id is never longer."""
 ERROR_MESSAGE_CHARACTERS_MAX = 500

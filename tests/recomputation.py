@@ -10,7 +10,8 @@ KINDS = ("llm", "tool", "vector_db", "data", "span")
 
 STARTS = """
     WITH RECURSIVE bucket (start) AS (
-        SELECT 0::bigint UNION ALL SELECT greatest(start + 1, start * 102 / 100) FROM bucket WHERE start < 1000000000000000
+        SELECT 0::bigint UNION ALL
+        SELECT greatest(start + 1, start * 102 / 100) FROM bucket WHERE start < 1000000000000000
     )
     SELECT array_agg(start ORDER BY start) FROM bucket
 """
@@ -33,7 +34,7 @@ EVENTS = f"""
         kind NOT IN ('span', 'session_end') AS is_request,
         kind NOT IN ('span', 'session_end') OR (kind = 'span' AND source = 'otlp') AS counts_usage,
         width_bucket((extract(epoch FROM ended_at - started_at) * 1000000)::bigint, ({STARTS})) - 1 AS bucket,
-        '/' || array_to_string(array_remove(string_to_array(session_path, '/'), ''), '/') AS path,
+        '/' || array_to_string(array_remove(string_to_array(coalesce(session_path, ''), '/'), ''), '/') AS path,
         date_trunc('hour', started_at, 'UTC') AS hour, coalesce(requests.session_name, '') AS carried_name
     FROM requests WHERE session_key IS NOT NULL
 """
@@ -84,7 +85,8 @@ SESSIONS = f"""
         (array_agg(event_id ORDER BY ended_at DESC, event_id DESC))[1] AS last_end_event_id,
         (array_agg(is_error ORDER BY ended_at DESC, event_id DESC))[1] AS last_is_error,
         {of_last_error("ended_at")} AS last_error_at, {of_last_error("event_id")} AS last_error_event_id,
-        {of_last_error("error_type")} AS last_error_type, {of_last_error("left(error_message, 500)")} AS last_error_message,
+        {of_last_error("error_type")} AS last_error_type,
+        {of_last_error("left(error_message, 500)")} AS last_error_message,
         {of_last_error("path")} AS last_error_path,
         max(started_at) FILTER (WHERE kind = 'session_end') AS ended_at
     FROM e GROUP BY project_id, session_key

@@ -32,7 +32,7 @@ class Counted:
     """An event as the folds take it."""
 
     event: Event
-    place: Place = Place("events", 0, 0)
+    place: Place
     is_path_provisional: bool = False
 
 
@@ -119,7 +119,7 @@ async def store_events(
     await _insert(
         connection, "records", [_record_row(one, (bodies or {}).get(one.event_id, (None, None))) for one in events]
     )
-    await write_folds(connection, fold(Counted(one) for one in events))
+    await write_folds(connection, fold(Counted(one, Place("events", 0, 0)) for one in events))
 
 
 def _request_row(one: Event) -> dict[str, Any]:
