@@ -186,6 +186,8 @@ async def test_requests_lie_in_the_partition_of_their_start_day(store: Store, po
     days = [row["day"] for row in await pool.fetch("SELECT day::text FROM requests ORDER BY started_at DESC")]
     assert days[2:] == [str(FAR_DAY)] * 2 == ["0001-01-01"] * 2
     assert all(day > str(FAR_DAY) for day in days[:2])
+    flags = [row["flags"] for row in await pool.fetch("SELECT flags FROM requests ORDER BY started_at DESC")]
+    assert flags == [[], [], ["clock_far_off"], ["clock_far_off"]]
 
 
 @pytest.mark.parametrize("name", UNDECODABLE)
