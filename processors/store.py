@@ -182,7 +182,7 @@ async def write_events(connection: Connection, events: list[Decoded]) -> None:
     await write_folds(connection, fold(events))
 
 
-async def write_folds(connection: Connection, folds: dict[str, Columns]) -> None:
+async def write_folds(connection: Connection | asyncpg.Connection, folds: dict[str, Columns]) -> None:
     """Add what `fold` made to the roll-ups, one statement a table, always in the same order of tables."""
     for name, columns in folds.items():
         if columns:
