@@ -1,7 +1,7 @@
 """A batch of events -> ordered folds and rows. Pure: the same events in any order give the same result."""
 
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import UTC, date, datetime, time
 from functools import lru_cache
 from typing import Any, Protocol
 from uuid import UUID
@@ -128,8 +128,14 @@ class Folds:
         name = event.session_name or ""
         name_key = cached_text_key(name)
         self.names[name_key] = name
-        hour = event.started_at.replace(minute=0, second=0, microsecond=0)
+        hour = _hour_of(event.started_at.toordinal(), event.started_at.hour)
         return event.project_id, hour, name_key, path_key, item.place.topic, item.place.partition
+
+
+@lru_cache(maxsize=4_096)
+def _hour_of(ordinal: int, hour: int) -> datetime:
+    """The hour of a UTC day. Remembered: setting parts of a time to zero costs as much as half a fold."""
+    return datetime.combine(date.fromordinal(ordinal), time(hour), UTC)
 
 
 def fold(items: Iterable[Countable], counted: Iterable[Countable] = ()) -> dict[str, Columns]:
