@@ -11,11 +11,14 @@ from asyncpg.pgproto.pgproto import UUID as PostgresUUID
 
 from ingest.decode.otlp import Span
 from ingest.decode.record import decode
-from ingest.event import NO_BODY, Event, InvalidEvent, Record, decode_record, encode_record, from_us, start_day
+from ingest.event import FAR_DAY, NO_BODY, Event, InvalidEvent, Record, decode_record, encode_record, from_us, start_day
 from processors.prices import price
 
 LONGEST_DETAIL_CHARACTERS = 500
 """Of a dead letter's explanation; the record itself is kept whole beside it."""
+
+CLOCK_FAR_OFF = "clock_far_off"
+"""Flag of an event that starts so far from its receipt that it lies in the partition for such days."""
 
 
 # Structs without garbage collection: tens of thousands live at once, none of them in a cycle.
@@ -145,7 +148,7 @@ def _decode(place: Place, key: bytes | None, value: bytes) -> Decoded:
 
 
 def _decoded(place: Place, key: bytes | None, value: bytes, record: Record, event: Event) -> Decoded:
-    """A record and the event that it became, priced if the client reported no cost.
+    """A record of JSON and the event that it became.
 
     Raises:
         InvalidEvent: the record is not UTF-8.
@@ -155,18 +158,47 @@ def _decoded(place: Place, key: bytes | None, value: bytes, record: Record, even
         envelope = encode_record(msgspec.structs.replace(record, request=NO_BODY, response=NO_BODY)).decode()
     except UnicodeDecodeError as fault:
         raise InvalidEvent(f"Not UTF-8: {fault}", code="not_utf8") from fault
-    price(event)
-    return Decoded(
-        place=place,
-        key=key,
-        value=value,
-        event=event,
-        day=start_day(event.started_at, from_us(record.received_at_us)),
+    return item_of(
+        place,
+        key,
+        value,
+        record,
+        event,
         envelope=envelope,
         request_body=request_body,
         response_body=response_body,
         # The door's own fields stand before the content.
         content_hash=content_hash(value[max(value.find(b',"content":'), 0) :]),
+    )
+
+
+def item_of(
+    place: Place,
+    key: bytes | None,
+    value: bytes,
+    record: Record,
+    event: Event,
+    *,
+    envelope: str,
+    content_hash: UUID,
+    request_body: str | None = None,
+    response_body: str | None = None,
+) -> Decoded:
+    """A record and the event that it became: priced if the client reported no cost, flagged if its day is far off."""
+    price(event)
+    day = start_day(event.started_at, from_us(record.received_at_us))
+    if day == FAR_DAY:
+        event.flags = [*event.flags, CLOCK_FAR_OFF]
+    return Decoded(
+        place=place,
+        key=key,
+        value=value,
+        event=event,
+        day=day,
+        envelope=envelope,
+        request_body=request_body,
+        response_body=response_body,
+        content_hash=content_hash,
     )
 
 

@@ -10,21 +10,29 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 import msgspec
+import orjson
 
 from ingest.event import EPOCH, REQUEST_KINDS, Event, normalise_path, text_key
+from processors.histogram import bucket_of
 
 __all__ = [
     "REQUEST_KINDS",
-    "USERS_MAX",
+    "SET_MEMBERS_MAX",
     "PathFold",
     "SessionFold",
+    "bounded_set",
     "derive_status",
     "normalise_path",
     "text_key",
 ]
 
-USERS_MAX = 16
-"""Members of a session's bounded set of user ids; beyond it the set is marked and the requests answer."""
+SET_MEMBERS_MAX = 16
+"""Members of a session's bounded sets: its users, models, providers, and properties with their values. Beyond it a set
+is marked and the requests answer."""
+SET_MEMBER_CHARACTERS_MAX = 1_024
+"""What is longer is in no set, but marks it. A user id is never longer."""
+ERROR_MESSAGE_CHARACTERS_MAX = 500
+"""Of a session's last error; the request has all of it."""
 
 MICROSECOND = timedelta(microseconds=1)
 
@@ -38,12 +46,25 @@ def _counts_usage(event: Event) -> bool:
     return event.kind == "span" and event.source == _SPANS_SOURCE
 
 
+def property_member(name: str, value: str) -> str:
+    """A property as a member of a set: the JSON array of its name and value."""
+    return orjson.dumps([name, value]).decode()
+
+
+def bounded_set(members: set[str]) -> tuple[list[str], bool]:
+    """The smallest members in order of their code points, and whether more exist. Both are closed under union."""
+    short = sorted(member for member in members if len(member) <= SET_MEMBER_CHARACTERS_MAX)
+    return short[:SET_MEMBERS_MAX], len(members) > min(len(short), SET_MEMBERS_MAX)
+
+
 class Amounts(msgspec.Struct, gc=False):
     """Sums over requests that a session and a path have in common; usage may come from spans too."""
 
     request_count: int = 0
     error_count: int = 0
     latency_us_sum: int = 0
+    latency_histogram: dict[int, int] = {}
+    """Bucket -> requests (`processors.histogram`)."""
     prompt_tokens: int = 0
     completion_tokens: int = 0
     cache_read_tokens: int = 0
@@ -58,6 +79,8 @@ class Amounts(msgspec.Struct, gc=False):
         self.request_count += 1
         self.error_count += event.is_error
         self.latency_us_sum += latency_us
+        bucket = bucket_of(latency_us)
+        self.latency_histogram[bucket] = self.latency_histogram.get(bucket, 0) + 1
         self.add_usage(event)
 
     def add_usage(self, event: Event) -> None:
@@ -76,6 +99,7 @@ class Amounts(msgspec.Struct, gc=False):
         self.request_count -= 1
         self.error_count -= event.is_error
         self.latency_us_sum -= latency_us
+        self.latency_histogram[bucket_of(latency_us)] -= 1
         self.take_back_usage(event)
 
     def take_back_usage(self, event: Event) -> None:
@@ -109,7 +133,19 @@ class SessionFold(Amounts):
     time_to_first_token_us_sum: int = 0
     time_to_first_token_count: int = 0
     unpriced_count: int = 0
+    kind_counts: dict[str, int] = {}
+    """Events of each kind."""
     user_ids: set[str] = set()
+    models: set[str] = set()
+    """Labels: model names, `tool:<name>`, `vector_db`, `data:<name>`."""
+    providers: set[str] = set()
+    properties: set[tuple[str, str]] = set()
+    last_error_at: datetime | None = None
+    """End of the event with the greatest (end, event id) among those that are errors."""
+    last_error_event_id: UUID | None = None
+    last_error_type: str | None = None
+    last_error_message: str | None = None
+    last_error_path: str | None = None
     ended_at: datetime | None = None
     ended_event_id: UUID | None = None
     outcome: str | None = None
@@ -120,10 +156,13 @@ class SessionFold(Amounts):
         if not self.event_count:
             self._set_extremes(event)
         self.event_count += 1
+        self.kind_counts[event.kind] = self.kind_counts.get(event.kind, 0) + 1
         self.first_event_at = min(self.first_event_at, event.started_at)
         self.last_received_at = max(self.last_received_at, event.received_at)
         if (event.ended_at, event.event_id) > (self.last_event_end_at, self.last_end_event_id):
             self._set_last(event)
+        if event.is_error:
+            self._fail_by(event)
         if event.session_name:
             self._name_by(event)
         if event.kind in REQUEST_KINDS:
@@ -136,9 +175,11 @@ class SessionFold(Amounts):
     def take_back(self, event: Event) -> None:
         """Take the sums of an event off that was folded before and is added anew, in this fold, as it is now.
 
-        The extremes stay: between the two only a name or a user is gained, so each of them is the new one's too.
+        The extremes and sets stay: between the two only a name, a user, a path or a property is gained, so each of them
+        is the new one's too.
         """
         self.event_count -= 1
+        self.kind_counts[event.kind] -= 1
         if event.kind not in REQUEST_KINDS:
             if _counts_usage(event):
                 self.take_back_usage(event)
@@ -159,6 +200,18 @@ class SessionFold(Amounts):
         self.last_event_end_at = event.ended_at
         self.last_end_event_id = event.event_id
         self.last_is_error = event.is_error
+
+    def _fail_by(self, event: Event) -> None:
+        place = (event.ended_at, event.event_id)
+        if (
+            self.last_error_at is None
+            or self.last_error_event_id is None
+            or place > (self.last_error_at, self.last_error_event_id)
+        ):
+            self.last_error_at, self.last_error_event_id = place
+            self.last_error_type = event.error_type
+            self.last_error_message = event.error_message and event.error_message[:ERROR_MESSAGE_CHARACTERS_MAX]
+            self.last_error_path = normalise_path(event.path)
 
     def _name_by(self, event: Event) -> None:
         place = (event.started_at, event.event_id)
@@ -190,10 +243,15 @@ class SessionFold(Amounts):
         self.unpriced_count += event.cost_nanousd is None
         if event.user_id:
             self.user_ids.add(event.user_id)
+        if event.model:
+            self.models.add(event.model)
+        if event.provider:
+            self.providers.add(event.provider)
+        self.properties.update(event.properties.items())
 
 
 class PathFold(Amounts):
-    """What a set of events with one session and one normalised path adds to its row."""
+    """What a set of events of one normalised path adds to a row: of one session, or of one session name and hour."""
 
     path: str = "/"
     latency_us_min: int | None = None

@@ -11,11 +11,12 @@ from uuid import UUID
 
 import asyncpg
 import msgspec
+import orjson
 import structlog
 
 from infra.postgres import load_sql
 from ingest.event import Event
-from processors.batch import DeadLetter, Decoded, Received, Slice
+from processors.batch import DeadLetter, Decoded, Place, Received, Slice
 from processors.errors import TROUBLE, StoreAway
 from processors.rollup import cached_path, cached_text_key, fold
 from processors.spans import make_link
@@ -50,6 +51,7 @@ log = structlog.get_logger()
 class Joining(msgspec.Struct, gc=False):
     """A stored event as it is before or after a join."""
 
+    place: Place
     event: Event
     is_path_provisional: bool
 
@@ -97,7 +99,9 @@ class SpanStore(Store):
                 if held:
                     awaited = await load_awaited(connection, [partition])
                     known, waiting = await load_known(connection, [], awaited)
-                    await join_and_write(connection, {}, known, waiting, awaited, {partition: read_to}, apart=apart)
+                    await join_and_write(
+                        connection, topic, {}, known, waiting, awaited, {partition: read_to}, apart=apart
+                    )
 
         try:
             async with self._pool.acquire() as connection:
@@ -124,7 +128,7 @@ class SpanStore(Store):
             item = items.get((received.place.partition, received.place.offset))
             link = make_link(received, arrived[received.place.partition, received.place.offset], item)
             links[link.key] = Change(link, received, item)
-        refused = await join_and_write(connection, links, known, waiting, awaited, read_to, apart=apart)
+        refused = await join_and_write(connection, parts[0].topic, links, known, waiting, awaited, read_to, apart=apart)
         new = {item.place for item in fresh}
         stored.new -= sum(letter.place in new for letter in refused)
         await forget(connection, parts, read_to)
@@ -133,6 +137,7 @@ class SpanStore(Store):
 
 async def join_and_write(
     connection: Connection,
+    topic: str,
     new: dict[Key, Change],
     known: dict[Key, Link],
     waiting: list[Link],
@@ -153,7 +158,7 @@ async def join_and_write(
     found = join(known, [change.link for change in new.values()], waiting, due)
     settle_new(new.values(), found)
     joined = [link for link in [*known.values(), *due] if link.key in found and link.key not in new]
-    changes = [*new.values(), *await changes_of(connection, joined, found)]
+    changes = [*new.values(), *await changes_of(connection, topic, joined, found)]
     refused = await write(connection, changes, apart=apart)
     if awaited or len(waiting) >= WAITING_SPANS_MAX:
         await note_waiting(connection, woken)
@@ -201,7 +206,9 @@ def settle_new(changes: Iterable[Change], found: dict[Key, Found]) -> None:
             )
 
 
-async def changes_of(connection: Connection, links: Sequence[Link], found: dict[Key, Found]) -> list[Change]:
+async def changes_of(
+    connection: Connection, topic: str, links: Sequence[Link], found: dict[Key, Found]
+) -> list[Change]:
     """What a join changes about stored events. Of one that retention has removed only the span is left to change."""
     by_key = {link.key: link for link in links}
     changes = [Change(link) for link in by_key.values()]
@@ -214,9 +221,11 @@ async def changes_of(connection: Connection, links: Sequence[Link], found: dict[
     for row in rows:
         values = dict(row)
         change = changes[values.pop("place") - 1]
-        before = Joining(is_path_provisional=values.pop("is_path_provisional"), event=Event(**values))
+        values["properties"] = orjson.loads(values["properties"])
+        place = Place(topic, change.link.partition, change.link.offset)
+        before = Joining(place, is_path_provisional=values.pop("is_path_provisional"), event=Event(**values))
         event = decided(before.event, change.link, found[change.link.key])
-        after = Joining(event, change.link.is_path_provisional or event.session_id is None)
+        after = Joining(place, event, change.link.is_path_provisional or event.session_id is None)
         if after != before:
             change.before, change.after = before, after
     return changes

@@ -2,17 +2,15 @@
 
 from collections.abc import Iterable
 from datetime import datetime, timedelta
-from uuid import UUID
 
 import msgspec
 
 from infra.project_settings import InvalidSettings, ProjectSettings
 from infra.projects import SettingsBook, UnknownSettings
 from ingest.decode.otlp import decode_span, decode_span_record, settings_of, span_record_text
-from ingest.event import Event, InvalidEvent, Record, from_us, start_day
-from processors.batch import Decoded, Place, Received, Slice, content_hash, dead_letter
+from ingest.event import InvalidEvent, Record, from_us
+from processors.batch import Decoded, Place, Received, Slice, content_hash, dead_letter, item_of
 from processors.errors import TROUBLE, StoreAway
-from processors.prices import price
 from processors.traces import Link
 
 
@@ -63,7 +61,11 @@ class SpanReader:
             window=timedelta(seconds=settings.join_window_seconds),
             trace_as_session=settings.otlp_trace_as_session,
             content_hash=sent_hash,
-            item=None if span.event is None else _decoded(place, key, value, record, span.event, sent_hash),
+            item=None
+            if span.event is None
+            else item_of(
+                place, key, value, record, span.event, envelope=span_record_text(record), content_hash=sent_hash
+            ),
         )
 
     def _settings(self, record: Record) -> ProjectSettings:
@@ -71,21 +73,6 @@ class SpanReader:
             return self._book.get(record.project_id, record.settings_version)
         except UnknownSettings as fault:
             raise InvalidEvent(str(fault), code="unknown_settings") from fault
-
-
-def _decoded(place: Place, key: bytes | None, value: bytes, record: Record, event: Event, sent_hash: UUID) -> Decoded:
-    price(event)
-    return Decoded(
-        place=place,
-        key=key,
-        value=value,
-        event=event,
-        day=start_day(event.started_at, from_us(record.received_at_us)),
-        envelope=span_record_text(record),
-        request_body=None,
-        response_body=None,
-        content_hash=sent_hash,
-    )
 
 
 def make_link(received: Received, log_time: datetime, item: Decoded | None) -> Link:

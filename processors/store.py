@@ -23,7 +23,7 @@ from processors.dead_letters import (
     write_dead_letters,
 )
 from processors.errors import TROUBLE, Fenced, GenerationStopped, StoreAway, TooManyDeadLetters, is_data_fault
-from processors.rollup import RECORD_COLUMNS, REQUEST_COLUMNS, fold, record_row, request_row
+from processors.rollup import RECORD_COLUMNS, REQUEST_COLUMNS, Columns, fold, record_row, request_row
 from processors.share_guard import ShareGuard
 
 GENERATION = 1
@@ -286,13 +286,11 @@ async def write_events(connection: Connection, events: list[Decoded]) -> None:
     await write_folds(connection, fold(events))
 
 
-async def write_folds(connection: Connection, folds: tuple[list[list[Any]], list[list[Any]]]) -> None:
-    """Add what `fold` made to the roll-ups."""
-    sessions, paths = folds
-    if sessions:
-        await connection.execute(load_sql("processors", "fold_sessions"), *sessions)
-    if paths:
-        await connection.execute(load_sql("processors", "fold_session_paths"), *paths)
+async def write_folds(connection: Connection | asyncpg.Connection, folds: dict[str, Columns]) -> None:
+    """Add what `fold` made to the roll-ups, one statement a table, always in the same order of tables."""
+    for name, columns in folds.items():
+        if columns:
+            await connection.execute(load_sql("processors", name), *columns)
 
 
 async def write_apart(

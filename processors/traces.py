@@ -71,8 +71,8 @@ class Link(msgspec.Struct, gc=False):
 
     @property
     def is_path_provisional(self) -> bool:
-        """Whether path roll-ups have to wait for the event's path."""
-        return self.is_open and not self.has_path
+        """Whether path roll-ups have to wait for the event's path and session name, which are part of their keys."""
+        return self.is_open and not (self.has_path and self.has_name)
 
     @property
     def state(self) -> tuple[object, ...]:

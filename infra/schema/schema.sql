@@ -134,7 +134,7 @@ CREATE TABLE requests (
     event_id uuid NOT NULL,
     kind text NOT NULL CONSTRAINT kind_is_known CHECK (kind IN ('llm', 'tool', 'vector_db', 'data', 'span', 'session_end')),
     -- Hashes of the session id and of the normalised path; null without a session. Of a span in a session the path's is
-    -- null too until its path is decided: then path roll-ups take it.
+    -- null too until its path and session name are decided: then path roll-ups take it.
     session_key uuid,
     path_key uuid,
     session_id text,
@@ -240,6 +240,30 @@ CREATE TABLE sessions (
     ended_event_id uuid,
     outcome text CONSTRAINT outcome_is_known CHECK (outcome IN ('completed', 'failed')),
     outcome_reason text,
+    -- Events of each kind; what is left of event_count are end events.
+    llm_count bigint NOT NULL,
+    tool_count bigint NOT NULL,
+    vector_db_count bigint NOT NULL,
+    data_count bigint NOT NULL,
+    span_count bigint NOT NULL,
+    -- Of the requests' durations: bucket * 2^32 + count of each bucket that is not empty, sorted. The buckets are those of
+    -- `processors.histogram`.
+    latency_histogram bigint[] NOT NULL,
+    -- Sets as user_ids is one: of the requests' labels, of their providers, and of their properties as '["name","value"]'.
+    -- A member of more than 1,024 characters is left out, and marks its set.
+    models text[] NOT NULL,
+    models_more boolean NOT NULL,
+    providers text[] NOT NULL,
+    providers_more boolean NOT NULL,
+    properties text[] NOT NULL,
+    properties_more boolean NOT NULL,
+    -- The event with the greatest (ended_at, event_id) among those that are errors, spans included: its end, id, type, the
+    -- message's first 500 characters, and the normalised path.
+    last_error_at timestamptz,
+    last_error_event_id uuid,
+    last_error_type text,
+    last_error_message text,
+    last_error_path text,
     CONSTRAINT sessions_pk PRIMARY KEY (project_id, session_key)
 ) WITH (fillfactor = 80);
 
@@ -272,7 +296,60 @@ CREATE TABLE session_paths (
     cost_nanousd bigint NOT NULL,
     first_at timestamptz NOT NULL,
     last_end_at timestamptz NOT NULL,
+    -- As in `sessions`.
+    latency_histogram bigint[] NOT NULL,
     CONSTRAINT session_paths_pk PRIMARY KEY (project_id, session_key, path_key)
+) WITH (fillfactor = 80);
+
+-- Across sessions: one row per session name that the requests themselves carry, normalised path, hour of their start (UTC),
+-- and partition that they came by, so that workers never wait for each other's rows; reads sum over the partitions.
+-- Events without a session are in none.
+CREATE TABLE path_hours (
+    project_id integer NOT NULL,
+    hour timestamptz NOT NULL,
+    -- Hash of the session name, which is '' where the request carries none.
+    name_key uuid NOT NULL,
+    path_key uuid NOT NULL,
+    topic text NOT NULL,
+    partition integer NOT NULL,
+    session_name text NOT NULL,
+    path text NOT NULL,
+    request_count bigint NOT NULL,
+    error_count bigint NOT NULL,
+    latency_us_sum bigint NOT NULL,
+    latency_us_min bigint,
+    latency_us_max bigint,
+    latency_histogram bigint[] NOT NULL,
+    span_count bigint NOT NULL,
+    span_latency_us_sum bigint NOT NULL,
+    prompt_tokens bigint NOT NULL,
+    completion_tokens bigint NOT NULL,
+    cache_read_tokens bigint NOT NULL,
+    cache_write_tokens bigint NOT NULL,
+    reasoning_tokens bigint NOT NULL,
+    prompt_audio_tokens bigint NOT NULL,
+    completion_audio_tokens bigint NOT NULL,
+    cost_nanousd bigint NOT NULL,
+    CONSTRAINT path_hours_pk PRIMARY KEY (project_id, hour, name_key, path_key, topic, partition)
+) WITH (fillfactor = 80);
+
+-- What a project's events name, for pick lists, with a row for each partition that they came by; reads sum over these.
+-- Session names of events of any kind, users and properties of requests, with or without a session.
+CREATE TABLE catalogue (
+    project_id integer NOT NULL,
+    kind text NOT NULL CONSTRAINT catalogue_kind_is_known CHECK (kind IN ('session_name', 'user', 'property')),
+    topic text NOT NULL,
+    partition integer NOT NULL,
+    name_key uuid NOT NULL,
+    value_key uuid NOT NULL,
+    -- The property's name; '' in the other lists.
+    name text NOT NULL,
+    -- '' stands for all that is empty or longer than 200 characters.
+    value text NOT NULL,
+    use_count bigint NOT NULL,
+    first_used_at timestamptz NOT NULL,
+    last_used_at timestamptz NOT NULL,
+    CONSTRAINT catalogue_pk PRIMARY KEY (project_id, kind, topic, partition, name_key, value_key)
 ) WITH (fillfactor = 80);
 
 -- What is remembered of every OpenTelemetry span, structural ones too, while it can be an ancestor or wait for one. A trace

@@ -1,34 +1,39 @@
 -- Add folds to the rows of sessions' paths, each key at most once, in key order (see fold_sessions.sql).
 -- Parameters: parallel arrays, one entry a path. Index: session_paths_pk. NOT idempotent, like fold_sessions.sql.
 INSERT INTO session_paths AS s (
-    project_id, session_key, path_key, path, request_count,
-    error_count, latency_us_sum, prompt_tokens, completion_tokens, cache_read_tokens,
-    cache_write_tokens, reasoning_tokens, prompt_audio_tokens, completion_audio_tokens, cost_nanousd,
-    latency_us_min, latency_us_max, span_count, span_latency_us_sum, first_at,
-    last_end_at
+    project_id, session_key, path_key, path, request_count, error_count, latency_us_sum, latency_histogram,
+    prompt_tokens, completion_tokens, cache_read_tokens, cache_write_tokens, reasoning_tokens, prompt_audio_tokens,
+    completion_audio_tokens, cost_nanousd, latency_us_min, latency_us_max, span_count, span_latency_us_sum,
+    first_at, last_end_at
 )
 SELECT
-    k.project_id, k.session_key, k.path_key, k.path, k.request_count,
-    k.error_count, k.latency_us_sum, k.prompt_tokens, k.completion_tokens, k.cache_read_tokens,
-    k.cache_write_tokens, k.reasoning_tokens, k.prompt_audio_tokens, k.completion_audio_tokens, k.cost_nanousd,
-    k.latency_us_min, k.latency_us_max, k.span_count, k.span_latency_us_sum, k.first_at,
-    k.last_end_at
+    k.project_id, k.session_key, k.path_key, k.path, k.request_count, k.error_count, k.latency_us_sum,
+    k.latency_histogram::bigint[], k.prompt_tokens, k.completion_tokens, k.cache_read_tokens, k.cache_write_tokens,
+    k.reasoning_tokens, k.prompt_audio_tokens, k.completion_audio_tokens, k.cost_nanousd, k.latency_us_min,
+    k.latency_us_max, k.span_count, k.span_latency_us_sum, k.first_at, k.last_end_at
 FROM unnest(
-    $1::integer[], $2::uuid[], $3::uuid[], $4::text[], $5::bigint[], $6::bigint[],
-    $7::bigint[], $8::bigint[], $9::bigint[], $10::bigint[], $11::bigint[], $12::bigint[],
-    $13::bigint[], $14::bigint[], $15::bigint[], $16::bigint[], $17::bigint[], $18::bigint[],
-    $19::bigint[], $20::timestamptz[], $21::timestamptz[]
+    $1::integer[], $2::uuid[], $3::uuid[], $4::text[], $5::bigint[], $6::bigint[], $7::bigint[], $8::text[],
+    $9::bigint[], $10::bigint[], $11::bigint[], $12::bigint[], $13::bigint[], $14::bigint[], $15::bigint[],
+    $16::bigint[], $17::bigint[], $18::bigint[], $19::bigint[], $20::bigint[], $21::timestamptz[],
+    $22::timestamptz[]
 ) AS k (
-    project_id, session_key, path_key, path, request_count,
-    error_count, latency_us_sum, prompt_tokens, completion_tokens, cache_read_tokens,
-    cache_write_tokens, reasoning_tokens, prompt_audio_tokens, completion_audio_tokens, cost_nanousd,
-    latency_us_min, latency_us_max, span_count, span_latency_us_sum, first_at,
-    last_end_at
+    project_id, session_key, path_key, path, request_count, error_count, latency_us_sum, latency_histogram,
+    prompt_tokens, completion_tokens, cache_read_tokens, cache_write_tokens, reasoning_tokens, prompt_audio_tokens,
+    completion_audio_tokens, cost_nanousd, latency_us_min, latency_us_max, span_count, span_latency_us_sum,
+    first_at, last_end_at
 )
 ON CONFLICT ON CONSTRAINT session_paths_pk DO UPDATE SET
     request_count = s.request_count + excluded.request_count,
     error_count = s.error_count + excluded.error_count,
     latency_us_sum = s.latency_us_sum + excluded.latency_us_sum,
+    latency_histogram = CASE
+        WHEN cardinality(excluded.latency_histogram) = 0 THEN s.latency_histogram
+        WHEN cardinality(s.latency_histogram) = 0 THEN excluded.latency_histogram
+        ELSE ARRAY(
+            SELECT ((u.element >> 32) << 32) + sum(u.element & 4294967295)::bigint
+            FROM unnest(s.latency_histogram || excluded.latency_histogram) AS u (element)
+            GROUP BY u.element >> 32 ORDER BY u.element >> 32
+        ) END,
     prompt_tokens = s.prompt_tokens + excluded.prompt_tokens,
     completion_tokens = s.completion_tokens + excluded.completion_tokens,
     cache_read_tokens = s.cache_read_tokens + excluded.cache_read_tokens,
@@ -37,9 +42,9 @@ ON CONFLICT ON CONSTRAINT session_paths_pk DO UPDATE SET
     prompt_audio_tokens = s.prompt_audio_tokens + excluded.prompt_audio_tokens,
     completion_audio_tokens = s.completion_audio_tokens + excluded.completion_audio_tokens,
     cost_nanousd = s.cost_nanousd + excluded.cost_nanousd,
-    span_count = s.span_count + excluded.span_count,
-    span_latency_us_sum = s.span_latency_us_sum + excluded.span_latency_us_sum,
     latency_us_min = least(s.latency_us_min, excluded.latency_us_min),
     latency_us_max = greatest(s.latency_us_max, excluded.latency_us_max),
+    span_count = s.span_count + excluded.span_count,
+    span_latency_us_sum = s.span_latency_us_sum + excluded.span_latency_us_sum,
     first_at = least(s.first_at, excluded.first_at),
     last_end_at = greatest(s.last_end_at, excluded.last_end_at)

@@ -38,7 +38,7 @@ READY_SECONDS_MAX = 30.0
 STOP_SECONDS = 10.0
 SPARE_SECONDS = 30.0
 """What a generator may take beyond its own plan before it is killed."""
-EMPTY_EVENTS = "TRUNCATE requests, records, sessions, session_paths, dead_letters"
+EMPTY_EVENTS = "TRUNCATE requests, records, sessions, session_paths, path_hours, catalogue, dead_letters"
 
 
 class MeasurementFailed(Exception):

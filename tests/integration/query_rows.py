@@ -1,18 +1,21 @@
-"""Rows of the store for tests of the query service, folded as the processors fold them: by `processors.session`."""
+"""Rows of the store for tests of the query service, folded and written as the processors do it."""
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from random import Random
 from typing import Any
 from uuid import UUID
 
 import asyncpg
-import msgspec
 import orjson
 
 from infra.postgres import keep_the_first_day
 from ingest.event import Event, start_day
-from processors.session import PathFold, SessionFold, normalise_path, text_key
+from processors.batch import Place
+from processors.rollup import fold
+from processors.session import normalise_path, text_key
+from processors.store import write_folds
 
 ORIGIN = datetime(2026, 1, 7, 12, tzinfo=UTC)
 REQUEST_COLUMNS = (
@@ -22,6 +25,15 @@ REQUEST_COLUMNS = (
     "reasoning_tokens", "prompt_audio_tokens", "completion_audio_tokens", "cost_nanousd", "user_id", "trace_id",
     "span_id", "parent_span_id", "source", "received_at", "flags", "decoded_request_body", "decoded_response_body",
 )  # fmt: skip
+
+
+@dataclass
+class Counted:
+    """An event as the folds take it."""
+
+    event: Event
+    place: Place
+    is_path_provisional: bool = False
 
 
 def event(number: int, **fields: Any) -> Event:
@@ -99,28 +111,15 @@ async def store_events(
 ) -> None:
     """Store events and their roll-ups, as one batch of the processors would."""
     events = list(events)
-    sessions: dict[tuple[int, str], SessionFold] = {}
-    paths: dict[tuple[int, str, str], PathFold] = {}
     await keep_the_first_day(connection)
     days = {start_day(one.started_at, one.received_at) for one in events}
     for day in days:
         await connection.execute("SELECT ensure_day($1)", day)
-    for one in events:
-        if one.session_id is not None:
-            sessions.setdefault((one.project_id, one.session_id), SessionFold(user_ids=set())).add(one)
-            if one.kind != "session_end":
-                path = normalise_path(one.path)
-                paths.setdefault((one.project_id, one.session_id, path), PathFold(path=path)).add(one)
     await _insert(connection, "requests", [_request_row(one) for one in events])
     await _insert(
         connection, "records", [_record_row(one, (bodies or {}).get(one.event_id, (None, None))) for one in events]
     )
-    await _insert(connection, "sessions", [_session_row(project, fold) for (project, _), fold in sessions.items()])
-    await _insert(
-        connection,
-        "session_paths",
-        [_path_row(project, session, fold) for (project, session, _), fold in paths.items()],
-    )
+    await write_folds(connection, fold(Counted(one, Place("events", 0, 0)) for one in events))
 
 
 def _request_row(one: Event) -> dict[str, Any]:
@@ -145,28 +144,6 @@ def _record_row(one: Event, bodies: tuple[str | None, str | None]) -> dict[str, 
         "envelope": "{}",
         "request_body": bodies[0],
         "response_body": bodies[1],
-    }
-
-
-def _session_row(project_id: int, fold: SessionFold) -> dict[str, Any]:
-    row = msgspec.structs.asdict(fold)
-    users = sorted(row["user_ids"])
-    return {
-        **row,
-        "project_id": project_id,
-        "session_key": text_key(fold.session_id),
-        "user_ids": users[:16],
-        "user_ids_more": len(users) > 16,
-    }
-
-
-def _path_row(project_id: int, session_id: str, fold: PathFold) -> dict[str, Any]:
-    row = msgspec.structs.asdict(fold)
-    return {
-        **row,
-        "project_id": project_id,
-        "session_key": text_key(session_id),
-        "path_key": text_key(fold.path),
     }
 
 

@@ -126,7 +126,7 @@ async def test_one_batch_and_single_spans_give_the_same_rows(store: SpanStore, p
         await let_pass(pool, timedelta(days=30))
         await close_windows(store, len(log))
         found.append({name: await pool.fetch(f"SELECT t::text FROM {name} AS t ORDER BY 1") for name in names})
-        await pool.execute("TRUNCATE requests, records, sessions, session_paths, trace_spans")
+        await pool.execute("TRUNCATE requests, records, sessions, session_paths, path_hours, catalogue, trace_spans")
         await pool.execute("UPDATE offsets SET next_offset = 0, log_time = NULL, log_time_seen_at = NULL")
     assert found[0] == found[1]
 

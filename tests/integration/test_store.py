@@ -66,7 +66,7 @@ async def test_order_copies_and_batching_do_not_matter(store: Store, pool: async
     records = list(random_records(seed, count=200, sessions=8))
     await store.commit([make_slice(records)])
     expected = [await table(pool, name) for name in ("sessions", "session_paths")]
-    await pool.execute("TRUNCATE requests, records, sessions, session_paths")
+    await pool.execute("TRUNCATE requests, records, sessions, session_paths, path_hours, catalogue")
     copies = records + rng.sample(records, 60)
     rng.shuffle(copies)
     positions = {1: 0, 2: 0}
@@ -156,7 +156,9 @@ async def test_an_event_that_another_worker_stores_at_the_same_moment(store: Sto
     """The same event in two partitions: the loser of the race is told of trouble, and its next attempt sees a copy."""
     part = make_slice([native_record()])
     await store.commit([part])
-    await pool.execute("CREATE TABLE winner AS SELECT * FROM requests; TRUNCATE requests, records, sessions")
+    await pool.execute(
+        "CREATE TABLE winner AS SELECT * FROM requests; TRUNCATE requests, records, sessions, path_hours, catalogue"
+    )
     part.expected_offset, part.next_offset = 1, 2
     async with pool.acquire() as other:
         async with other.transaction():
@@ -185,6 +187,8 @@ async def test_requests_lie_in_the_partition_of_their_start_day(store: Store, po
     days = [row["day"] for row in await pool.fetch("SELECT day::text FROM requests ORDER BY started_at DESC")]
     assert days[2:] == [str(FAR_DAY)] * 2 == ["0001-01-01"] * 2
     assert all(day > str(FAR_DAY) for day in days[:2])
+    flags = [row["flags"] for row in await pool.fetch("SELECT flags FROM requests ORDER BY started_at DESC")]
+    assert flags == [[], [], ["clock_far_off"], ["clock_far_off"]]
 
 
 @pytest.mark.parametrize("name", UNDECODABLE)

@@ -18,7 +18,7 @@ IDLE = timedelta(minutes=5)
 
 
 def fold_session(events: list[Event]) -> SessionFold:
-    fold = SessionFold(user_ids=set())
+    fold = SessionFold()
     for event in events:
         fold.add(event)
     return fold
