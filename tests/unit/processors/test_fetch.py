@@ -45,7 +45,7 @@ async def test_partitions_pause_at_the_bound_and_go_on_when_a_batch_is_done() ->
     ahead.start()
     try:
         async with asyncio.timeout(5):
-            while not flow.held:
+            while not flow.held:  # noqa: ASYNC110 - a plain value
                 await asyncio.sleep(0)
         assert switches.paused == {PARTITION}
         most = ahead.held_bytes
@@ -56,7 +56,7 @@ async def test_partitions_pause_at_the_bound_and_go_on_when_a_batch_is_done() ->
         assert ahead.held_bytes == most
         ahead.done_with(batch.bytes)
         async with asyncio.timeout(5):
-            while ahead.held_bytes < most:
+            while ahead.held_bytes < most:  # noqa: ASYNC110 - a plain value
                 await asyncio.sleep(0)
     finally:
         await ahead.stop()
