@@ -48,7 +48,7 @@ class LocalSettings(StageSettings):
     """Loopback port of the ingest service."""
     query_port: int = Field(8200, alias="QUERY_PORT", ge=1, le=65535)
     """Loopback port of the query service and the dashboard."""
-    processors_port: int = Field(8300, alias="PROCESSORS_PORT", ge=1, le=65000)
+    processors_port: int = Field(8300, alias="PROCESSORS_PORT", ge=0, le=65000)
     """Loopback port on which the worker of slot 1 answers `/readyz` and `/metrics`; slot n has this plus n - 1."""
 
     @field_validator("home")
