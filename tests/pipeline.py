@@ -1,6 +1,6 @@
 """The whole pipeline as processes of its own: ingest, one worker and query, over a test's topic and database."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -88,60 +88,51 @@ class Pipeline:
             await connection.close()
 
 
-async def make_key(dsn: str) -> str:
-    """A key that may read and write, of a new project."""
+async def make_key(dsn: str, project: str = "default") -> str:
+    """A key that may read and write, of a project that is made if there is none of that name."""
     connection = await asyncpg.connect(dsn)
     try:
-        project_id = await ensure_project(connection, "default")
+        project_id = await ensure_project(connection, project)
         return await create_key(connection, project_id, "test", can_read=True)
     finally:
         await connection.close()
 
 
-@pytest.fixture
-def stages(
-    kafka: str, database: str, events_topic: Topic, spans_topic: Topic, tmp_path: Path
-) -> Iterator[tuple[Stage, Stage, Stage, int, int]]:
-    """Ingest, worker and query, started, and the ports of the two services; killed afterwards."""
+@asynccontextmanager
+async def running(kafka: str, dsn: str, topic: Topic, spans_topic: Topic, folder: Path) -> AsyncIterator[Pipeline]:
+    """A pipeline that is ready; what of it still runs is killed afterwards."""
     ingest_port, query_port = free_ports(2)
     environment = {
         "PATHLINE_KAFKA": kafka,
-        "PATHLINE_POSTGRES": database,
-        "PATHLINE_EVENTS_TOPIC": events_topic.name,
+        "PATHLINE_POSTGRES": dsn,
+        "PATHLINE_EVENTS_TOPIC": topic.name,
         "PATHLINE_SPANS_TOPIC": spans_topic.name,
         "INGEST_PORT": str(ingest_port),
         "QUERY_PORT": str(query_port),
     }
     with ExitStack() as stack:
-        ingest = stack.enter_context(Stage("ingest", tmp_path, environment))
-        query = stack.enter_context(Stage("query", tmp_path, environment))
-        processors = stack.enter_context(worker(kafka, database, events_topic, spans_topic, tmp_path))
-        yield ingest, processors, query, ingest_port, query_port
+        pipeline = Pipeline(
+            kafka=kafka,
+            dsn=dsn,
+            topic=topic,
+            spans_topic=spans_topic,
+            ingest=stack.enter_context(Stage("ingest", folder, environment)),
+            query=stack.enter_context(Stage("query", folder, environment)),
+            processors=stack.enter_context(worker(kafka, dsn, topic, spans_topic, folder)),
+            key=await make_key(dsn),
+            ingest_url=f"http://127.0.0.1:{ingest_port}",
+            query_url=f"http://127.0.0.1:{query_port}",
+        )
+        await pipeline.await_ready(pipeline.ingest_url)
+        await pipeline.await_ready(pipeline.query_url)
+        await await_joined(kafka, topic, seconds=READY_SECONDS)
+        yield pipeline
 
 
 @pytest.fixture
 async def pipeline(
-    kafka: str,
-    database: str,
-    events_topic: Topic,
-    spans_topic: Topic,
-    stages: tuple[Stage, Stage, Stage, int, int],
-) -> Pipeline:
-    """A pipeline that is ready."""
-    ingest, processors, query, ingest_port, query_port = stages
-    running = Pipeline(
-        kafka=kafka,
-        dsn=database,
-        topic=events_topic,
-        spans_topic=spans_topic,
-        key=await make_key(database),
-        ingest=ingest,
-        processors=processors,
-        query=query,
-        ingest_url=f"http://127.0.0.1:{ingest_port}",
-        query_url=f"http://127.0.0.1:{query_port}",
-    )
-    await running.await_ready(running.ingest_url)
-    await running.await_ready(running.query_url)
-    await await_joined(kafka, events_topic, seconds=READY_SECONDS)
-    return running
+    kafka: str, database: str, events_topic: Topic, spans_topic: Topic, tmp_path: Path
+) -> AsyncIterator[Pipeline]:
+    """A pipeline of this test alone."""
+    async with running(kafka, database, events_topic, spans_topic, tmp_path) as made:
+        yield made

@@ -13,6 +13,7 @@ import shutil
 import socket
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from itertools import count, islice
 from pathlib import Path
@@ -158,11 +159,9 @@ def template_database(postgres: str) -> str:
 
 @pytest.fixture
 async def database(postgres: str, template_database: str) -> AsyncIterator[str]:
-    """DSN of an empty, migrated database of this test alone; dropped afterwards, whoever is still connected."""
-    name = f"test_{uuid4().hex}"
-    await run_statements(postgres, f'CREATE DATABASE "{name}" TEMPLATE "{template_database}"')
-    yield database_of(postgres, name)
-    await run_statements(postgres, f'DROP DATABASE "{name}" WITH (FORCE)')
+    """DSN of an empty, migrated database of this test alone."""
+    async with copied_database(postgres, template_database) as dsn:
+        yield dsn
 
 
 @pytest.fixture
@@ -184,6 +183,15 @@ async def events_topic(kafka: str) -> Topic:
 async def spans_topic(kafka: str) -> Topic:
     """The same for `infra.topics.SPANS`."""
     return await make_topic(kafka, like=SPANS)
+
+
+@asynccontextmanager
+async def copied_database(dsn: str, template: str) -> AsyncIterator[str]:
+    """DSN of a new copy of a database; dropped afterwards, whoever is still connected."""
+    name = f"test_{uuid4().hex}"
+    await run_statements(dsn, f'CREATE DATABASE "{name}" TEMPLATE "{template}"')
+    yield database_of(dsn, name)
+    await run_statements(dsn, f'DROP DATABASE "{name}" WITH (FORCE)')
 
 
 async def make_topic(servers: str, *, like: Topic = EVENTS) -> Topic:

@@ -190,7 +190,7 @@ async def test_a_session_is_ended_and_freshness_says_how_far_it_is(pipeline: Pip
         assert ended.status_code == 200, ended.text
         await pipeline.await_folded()
         assert (await query.get("/v1/sessions/a%2Fb")).json()["data"]["status"] == "failed"
-        (row,) = await pipeline.fetch("SELECT outcome_reason FROM sessions")
+        (row,) = await pipeline.fetch("SELECT outcome_reason FROM sessions WHERE session_id = 'a/b'")
         assert row["outcome_reason"] == "gave up"
 
         async def caught_up() -> bool:

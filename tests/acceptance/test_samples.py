@@ -3,6 +3,7 @@
 import asyncio
 import sys
 
+from infra.projects import hash_key
 from ingest.samples.sessions import make_sessions
 from tests.pipeline import Pipeline
 from tests.recomputation import assert_rollups_exact
@@ -32,7 +33,11 @@ async def test_the_samples_are_logged_and_shown(pipeline: Pipeline) -> None:
     assert said.count("completed") == sum(session.outcome == "completed" for session in planned)
     assert said.count("failed") == sum(session.outcome == "failed" for session in planned)
 
-    rows = await pipeline.fetch("SELECT session_name, count(*) FROM requests WHERE kind <> 'session_end' GROUP BY 1")
+    rows = await pipeline.fetch(
+        "SELECT session_name, count(*) FROM requests JOIN api_keys USING (project_id) "
+        "WHERE kind <> 'session_end' AND key_hash = $1 GROUP BY 1",
+        hash_key(pipeline.key),
+    )
     counted = {row["session_name"]: row["count"] for row in rows}
     assert counted == {
         name: sum(len(session.calls) for session in planned if session.name == name)
