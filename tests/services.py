@@ -22,6 +22,7 @@ from uuid import uuid4
 
 import asyncpg
 import pytest
+from aiokafka.admin import AIOKafkaAdminClient
 
 from infra.local.class_archive import ensure_class_archive
 from infra.local.engine import Engine, EngineKind
@@ -174,15 +175,17 @@ async def blank_database(postgres: str) -> AsyncIterator[str]:
 
 
 @pytest.fixture
-async def events_topic(kafka: str) -> Topic:
+async def events_topic(kafka: str) -> AsyncIterator[Topic]:
     """A topic like `infra.topics.EVENTS` under a name of this test alone."""
-    return await make_topic(kafka)
+    async with own_topic(kafka) as topic:
+        yield topic
 
 
 @pytest.fixture
-async def spans_topic(kafka: str) -> Topic:
+async def spans_topic(kafka: str) -> AsyncIterator[Topic]:
     """The same for `infra.topics.SPANS`."""
-    return await make_topic(kafka, like=SPANS)
+    async with own_topic(kafka, like=SPANS) as topic:
+        yield topic
 
 
 @asynccontextmanager
@@ -192,6 +195,19 @@ async def copied_database(dsn: str, template: str) -> AsyncIterator[str]:
     await run_statements(dsn, f'CREATE DATABASE "{name}" TEMPLATE "{template}"')
     yield database_of(dsn, name)
     await run_statements(dsn, f'DROP DATABASE "{name}" WITH (FORCE)')
+
+
+@asynccontextmanager
+async def own_topic(servers: str, *, like: Topic = EVENTS) -> AsyncIterator[Topic]:
+    """A topic as `make_topic` makes it; deleted afterwards, or every later restart of the broker would recover it."""
+    topic = await make_topic(servers, like=like)
+    yield topic
+    admin = AIOKafkaAdminClient(bootstrap_servers=servers)
+    await admin.start()
+    try:
+        await admin.delete_topics([topic.name])
+    finally:
+        await admin.close()
 
 
 async def make_topic(servers: str, *, like: Topic = EVENTS) -> Topic:

@@ -12,7 +12,7 @@ import pytest_asyncio
 
 from infra.topics import SPANS
 from tests.pipeline import Pipeline, make_key, running
-from tests.services import copied_database, make_topic
+from tests.services import copied_database, own_topic
 
 
 @pytest_asyncio.fixture(scope="package", loop_scope="package")
@@ -20,9 +20,10 @@ async def shared_pipeline(
     kafka: str, postgres: str, template_database: str, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[Pipeline]:
     """The pipeline that all projects share."""
-    topic, spans_topic = await make_topic(kafka), await make_topic(kafka, like=SPANS)
     folder = tmp_path_factory.mktemp("pipeline")
     async with (
+        own_topic(kafka) as topic,
+        own_topic(kafka, like=SPANS) as spans_topic,
         copied_database(postgres, template_database) as dsn,
         running(kafka, dsn, topic, spans_topic, folder) as made,
     ):
