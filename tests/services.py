@@ -25,6 +25,7 @@ import pytest
 from aiokafka.admin import AIOKafkaAdminClient
 
 from infra.local.class_archive import ensure_class_archive
+from infra.local.command import Command
 from infra.local.engine import Engine, EngineKind
 from infra.local.kafka import KAFKA
 from infra.local.postgres import POSTGRES
@@ -98,6 +99,12 @@ def _engine(kind: EngineKind, settings: LocalSettings) -> Iterator[Engine]:
         asyncio.run(engine.stop())
 
 
+def _prepare_kafka(settings: LocalSettings) -> Command:
+    """The broker without the JVM's slower compiler: of a run's few minutes it takes more than it gives back."""
+    java, *arguments = (command := KAFKA.prepare(settings)).argv
+    return replace(command, argv=(java, "-XX:TieredStopAtLevel=1", *arguments))
+
+
 @pytest.fixture(scope="session")
 def engine_home() -> Iterator[Path]:
     """The session's home of engines."""
@@ -124,7 +131,7 @@ def local_settings(engine_home: Path) -> LocalSettings:
 def local_kafka(local_settings: LocalSettings) -> Iterator[Engine]:
     """The session's own broker. A test that stops or kills it must start it again."""
     ensure_class_archive()
-    yield from _engine(KAFKA, local_settings)
+    yield from _engine(replace(KAFKA, prepare=_prepare_kafka), local_settings)
 
 
 @pytest.fixture(scope="session")

@@ -82,6 +82,9 @@ def _format(java: tuple[str, ...], settings: LocalSettings, data: Path) -> None:
     properties = data.with_name("format.properties")
     properties.write_text(_properties(settings, staging), encoding="utf-8")
     cluster_id = urlsafe_b64encode(b"\0" + secrets.token_bytes(15)).decode().rstrip("=")
+    program, *options = java
+    # It runs for a second: the slower compiler's work would come to nothing.
+    java = (program, "-XX:TieredStopAtLevel=1", *options)
     tool = (*java, "kafka.tools.StorageTool", "format", "--cluster-id", cluster_id, "--config", str(properties))
     result = subprocess.run(tool, capture_output=True, text=True, check=False)  # noqa: S603 - the arguments are ours
     properties.unlink()
