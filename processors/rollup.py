@@ -4,15 +4,22 @@ from collections.abc import Iterable
 from datetime import UTC, date, datetime, time
 from functools import lru_cache
 from typing import Any, Protocol
-from uuid import UUID
 
 import orjson
 
 from ingest.event import Event
 from processors.batch import Decoded, Place
-from processors.catalogue import OWN_PREFIX, Entry, Use, note_uses
+from processors.catalogue import OWN_PREFIX, Entry, Naming, Use, entries_of, note_use
 from processors.histogram import pack
-from processors.session import PathFold, SessionFold, bounded_set, normalise_path, property_member, text_key
+from processors.session import (
+    PathFold,
+    SessionFold,
+    bounded_set,
+    measure,
+    normalise_path,
+    property_member,
+    text_key,
+)
 
 REQUEST_COLUMNS = (
     *("project_id", "day", "event_id", "kind", "session_key", "path_key", "session_id", "session_name", "session_path"),
@@ -72,71 +79,67 @@ class Countable(Protocol):
 
 
 Columns = list[list[Any]]
-HourKey = tuple[int, datetime, UUID, UUID, str, int]
-"""Project, hour, hash of the session name, hash of the path, topic, partition."""
+SessionKey = tuple[int, str]
+"""Project, session id."""
+PathKey = tuple[int, str, str]
+"""Project, session id, normalised path."""
+HourKey = tuple[int, int, int, str, str, str, int]
+"""Project, UTC day (its ordinal), hour, session name, normalised path, topic, partition."""
 
 
 class Folds:
     """What events add to each roll-up. Those with a session are in all of them, the others only in the catalogue."""
 
     def __init__(self) -> None:
-        self.sessions: dict[tuple[int, UUID], SessionFold] = {}
-        self.paths: dict[tuple[int, UUID, UUID], PathFold] = {}
+        self.sessions: dict[SessionKey, SessionFold] = {}
+        self.paths: dict[PathKey, PathFold] = {}
         self.hours: dict[HourKey, PathFold] = {}
-        self.names: dict[UUID, str] = {}
-        self.uses: dict[Entry, Use] = {}
+        self.namings: dict[Naming, Use] = {}
 
     def add(self, item: Countable) -> None:
         """Fold one event in."""
         event = item.event
-        note_uses(self.uses, event, item.place)
-        if not event.session_id:
+        facts = measure(event)
+        note_use(self.namings, event, item.place, facts)
+        session_id = event.session_id
+        if not session_id:
             return
-        session_key = cached_text_key(event.session_id)
-        session = self.sessions.get((event.project_id, session_key))
+        session_key = (event.project_id, session_id)
+        session = self.sessions.get(session_key)
         if session is None:
-            session = self.sessions[event.project_id, session_key] = SessionFold()
-        session.add(event)
+            session = self.sessions[session_key] = SessionFold()
+        session.add(event, facts)
         if event.kind == "session_end" or item.is_path_provisional:
             return
         path = cached_path(event.path)
-        path_key = cached_text_key(path)
-        node = self.paths.get((event.project_id, session_key, path_key))
+        path_key = (event.project_id, session_id, path)
+        node = self.paths.get(path_key)
         if node is None:
-            node = self.paths[event.project_id, session_key, path_key] = PathFold(path=path)
-        node.add(event)
-        hour_key = self._hour_key(item, path_key)
+            node = self.paths[path_key] = PathFold()
+        node.add(event, facts)
+        hour_key = _hour_key(event, path, item.place)
         hour = self.hours.get(hour_key)
         if hour is None:
-            hour = self.hours[hour_key] = PathFold(path=path)
-        hour.add(event)
+            hour = self.hours[hour_key] = PathFold()
+        hour.add(event, facts)
 
     def take_back(self, item: Countable) -> None:
         """Take the sums of an event off that was folded before and is added anew, in these folds, as it is now."""
         event = item.event
-        note_uses(self.uses, event, item.place, -1)
+        facts = measure(event)
+        note_use(self.namings, event, item.place, facts, -1)
         if not event.session_id:
             return
-        session_key = cached_text_key(event.session_id)
-        self.sessions[event.project_id, session_key].take_back(event)
+        self.sessions[event.project_id, event.session_id].take_back(event, facts)
         if not item.is_path_provisional:
-            path_key = cached_text_key(cached_path(event.path))
-            self.paths[event.project_id, session_key, path_key].take_back(event)
-            self.hours[self._hour_key(item, path_key)].take_back(event)
-
-    def _hour_key(self, item: Countable, path_key: UUID) -> HourKey:
-        event = item.event
-        name = event.session_name or ""
-        name_key = cached_text_key(name)
-        self.names[name_key] = name
-        hour = _hour_of(event.started_at.toordinal(), event.started_at.hour)
-        return event.project_id, hour, name_key, path_key, item.place.topic, item.place.partition
+            path = cached_path(event.path)
+            self.paths[event.project_id, event.session_id, path].take_back(event, facts)
+            self.hours[_hour_key(event, path, item.place)].take_back(event, facts)
 
 
-@lru_cache(maxsize=4_096)
-def _hour_of(ordinal: int, hour: int) -> datetime:
-    """The hour of a UTC day. Remembered: setting parts of a time to zero costs as much as half a fold."""
-    return datetime.combine(date.fromordinal(ordinal), time(hour), UTC)
+def _hour_key(event: Event, path: str, place: Place) -> HourKey:
+    at = event.started_at
+    return event.project_id, at.toordinal(), at.hour, event.session_name or "", path, place.topic, place.partition
 
 
 def fold(items: Iterable[Countable], counted: Iterable[Countable] = ()) -> dict[str, Columns]:
@@ -151,27 +154,28 @@ def fold(items: Iterable[Countable], counted: Iterable[Countable] = ()) -> dict[
         folds.add(item)
     for item in counted:
         folds.take_back(item)
-    hours = folds.hours
     return {
-        "fold_sessions": _columns([_session_row(key, folds.sessions[key]) for key in sorted(folds.sessions)]),
-        "fold_session_paths": _columns([_path_row(key, folds.paths[key]) for key in sorted(folds.paths)]),
-        "fold_path_hours": _columns([_hour_row(key, folds.names[key[2]], hours[key]) for key in sorted(hours)]),
-        "fold_catalogue": _columns(sorted(_use_row(entry, use) for entry, use in folds.uses.items() if use.count)),
+        "fold_sessions": _columns([_session_row(*pair) for pair in folds.sessions.items()]),
+        "fold_session_paths": _columns([_path_row(*pair) for pair in folds.paths.items()]),
+        "fold_path_hours": _columns([_hour_row(*pair) for pair in folds.hours.items()]),
+        "fold_catalogue": _columns([_use_row(*pair) for pair in entries_of(folds.namings).items() if pair[1].count]),
     }
 
 
 def _columns(rows: list[tuple[Any, ...]]) -> Columns:
-    return [list(column) for column in zip(*rows, strict=True)]
+    """Rows begin with their key, so they are sorted by it and by nothing else."""
+    return [list(column) for column in zip(*sorted(rows), strict=True)]
 
 
-def _session_row(key: tuple[int, UUID], fold: SessionFold) -> tuple[Any, ...]:
-    properties = {property_member(*pair) for pair in fold.properties if not pair[0].startswith(OWN_PREFIX)}
+def _session_row(key: SessionKey, fold: SessionFold) -> tuple[Any, ...]:
+    pairs = {pair for properties in fold.properties for pair in properties if not pair[0].startswith(OWN_PREFIX)}
+    properties = {property_member(*pair) for pair in pairs}
     sets: list[Any] = []
     for members in (fold.user_ids, fold.models, fold.providers, properties):
         listed, more = bounded_set(members)
         sets += (_text_array(listed), more)
     return (
-        *(*key, fold.session_id, fold.name, fold.name_started_at, fold.name_event_id, fold.event_count),
+        *(key[0], cached_text_key(key[1]), fold.session_id, fold.name, fold.name_started_at, fold.name_event_id, fold.event_count),
         *(fold.first_event_at, fold.last_event_end_at, fold.last_received_at),
         *(fold.first_request_at, fold.last_request_at, fold.last_request_end_at),
         *_amounts(fold),
@@ -184,16 +188,21 @@ def _session_row(key: tuple[int, UUID], fold: SessionFold) -> tuple[Any, ...]:
     )
 
 
-def _path_row(key: tuple[int, UUID, UUID], fold: PathFold) -> tuple[Any, ...]:
+def _path_row(key: PathKey, fold: PathFold) -> tuple[Any, ...]:
+    project_id, session_id, path = key
     return (
-        *(*key, fold.path, *_amounts(fold), fold.latency_us_min, fold.latency_us_max),
+        *(project_id, cached_text_key(session_id), cached_text_key(path), path),
+        *(*_amounts(fold), fold.latency_us_min, fold.latency_us_max),
         *(fold.span_count, fold.span_latency_us_sum, fold.first_at, fold.last_end_at),
     )
 
 
-def _hour_row(key: HourKey, name: str, fold: PathFold) -> tuple[Any, ...]:
+def _hour_row(key: HourKey, fold: PathFold) -> tuple[Any, ...]:
+    project_id, day, hour, name, path, topic, partition = key
+    at = datetime.combine(date.fromordinal(day), time(hour), UTC)
     return (
-        *(*key, name, fold.path, *_amounts(fold), fold.latency_us_min, fold.latency_us_max),
+        *(project_id, at, cached_text_key(name), cached_text_key(path), topic, partition, name, path),
+        *(*_amounts(fold), fold.latency_us_min, fold.latency_us_max),
         *(fold.span_count, fold.span_latency_us_sum),
     )
 

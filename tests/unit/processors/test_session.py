@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from ingest.decode.record import decode
 from ingest.event import Event
-from processors.session import PathFold, SessionFold, derive_status, normalise_path
+from processors.session import PathFold, SessionFold, derive_status, measure, normalise_path
 from tests.factories import random_records
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
@@ -20,14 +20,14 @@ IDLE = timedelta(minutes=5)
 def fold_session(events: list[Event]) -> SessionFold:
     fold = SessionFold()
     for event in events:
-        fold.add(event)
+        fold.add(event, measure(event))
     return fold
 
 
 def fold_path(events: list[Event]) -> PathFold:
     fold = PathFold()
     for event in events:
-        fold.add(event)
+        fold.add(event, measure(event))
     return fold
 
 
@@ -67,7 +67,7 @@ def test_usage_of_a_span_counts_where_its_project_decides_it(source: str, counte
     for fold in (fold_session([span]), fold_path([span])):
         assert {name: getattr(fold, name) for name in AMOUNTS} == counted
         assert (fold.request_count, fold.error_count, fold.latency_us_sum) == (0, 0, 0)
-        fold.take_back(span)
+        fold.take_back(span, measure(span))
         assert {name: getattr(fold, name) for name in AMOUNTS} == NOTHING
     assert fold_session([span]).unpriced_count == 0
 
