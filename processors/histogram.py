@@ -40,7 +40,7 @@ def value_of(bucket: int) -> int:
 
 def pack(counts: Mapping[int, int]) -> list[int]:
     """The stored form of `bucket -> count`: sorted, one integer a bucket that is not empty."""
-    return sorted(bucket << COUNT_BITS | count for bucket, count in counts.items() if count)
+    return sorted([bucket << COUNT_BITS | count for bucket, count in counts.items() if count])
 
 
 def unpack(stored: Iterable[int]) -> dict[int, int]:

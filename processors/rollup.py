@@ -12,6 +12,7 @@ from processors.batch import Decoded, Place
 from processors.catalogue import OWN_PREFIX, Entry, Naming, Use, entries_of, note_use
 from processors.histogram import pack
 from processors.session import (
+    Amounts,
     PathFold,
     SessionFold,
     bounded_set,
@@ -37,6 +38,8 @@ COUNTED_KINDS = ("llm", "tool", "vector_db", "data", "span")
 cached_text_key = lru_cache(maxsize=65_536)(text_key)
 """Sessions and paths repeat within and across batches; the bound keeps a worker's memory flat."""
 cached_path = lru_cache(maxsize=16_384)(normalise_path)
+cached_member = lru_cache(maxsize=1_024)(property_member)
+"""Most sessions of a project have the same few; a long one has 17 KiB."""
 
 
 def request_row(item: Decoded) -> tuple[Any, ...]:
@@ -168,43 +171,47 @@ def _columns(rows: list[tuple[Any, ...]]) -> Columns:
 
 
 def _session_row(key: SessionKey, fold: SessionFold) -> tuple[Any, ...]:
-    pairs = {pair for properties in fold.properties for pair in properties if not pair[0].startswith(OWN_PREFIX)}
-    properties = {property_member(*pair) for pair in pairs}
-    sets: list[Any] = []
-    for members in (fold.user_ids, fold.models, fold.providers, properties):
-        listed, more = bounded_set(members)
-        sets += (_text_array(listed), more)
+    kinds = fold.kind_counts
     return (
-        *(key[0], cached_text_key(key[1]), fold.session_id, fold.name, fold.name_started_at, fold.name_event_id, fold.event_count),
-        *(fold.first_event_at, fold.last_event_end_at, fold.last_received_at),
+        *(key[0], cached_text_key(key[1]), fold.session_id, fold.name, fold.name_started_at, fold.name_event_id),
+        *(fold.event_count, fold.first_event_at, fold.last_event_end_at, fold.last_received_at),
         *(fold.first_request_at, fold.last_request_at, fold.last_request_end_at),
-        *_amounts(fold),
+        *_amounts(fold.amounts),
         *(fold.time_to_first_token_us_sum, fold.time_to_first_token_count, fold.unpriced_count),
-        *(fold.kind_counts.get(kind, 0) for kind in COUNTED_KINDS),
-        *sets,
+        *[kinds.get(kind, 0) for kind in COUNTED_KINDS],
+        *(*_set(fold.user_ids), *_set(fold.models), *_set(fold.providers), *_set(_property_members(fold))),
         *(fold.last_end_event_id, fold.last_is_error),
         *(fold.last_error_at, fold.last_error_event_id, fold.last_error_type, fold.last_error_message),
         *(fold.last_error_path, fold.ended_at, fold.ended_event_id, fold.outcome, fold.outcome_reason),
     )
 
 
+def _property_members(fold: SessionFold) -> set[str]:
+    pairs = {pair for properties in fold.properties for pair in properties}
+    return {cached_member(*pair) for pair in pairs if not pair[0].startswith(OWN_PREFIX)}
+
+
+def _set(members: set[str]) -> tuple[str, bool]:
+    listed, more = bounded_set(members)
+    return _text_array(listed), more
+
+
 def _path_row(key: PathKey, fold: PathFold) -> tuple[Any, ...]:
     project_id, session_id, path = key
-    return (
-        *(project_id, cached_text_key(session_id), cached_text_key(path), path),
-        *(*_amounts(fold), fold.latency_us_min, fold.latency_us_max),
-        *(fold.span_count, fold.span_latency_us_sum, fold.first_at, fold.last_end_at),
-    )
+    keys = (project_id, cached_text_key(session_id), cached_text_key(path), path)
+    return keys + _path_amounts(fold) + (fold.first_at, fold.last_end_at)
 
 
 def _hour_row(key: HourKey, fold: PathFold) -> tuple[Any, ...]:
     project_id, day, hour, name, path, topic, partition = key
     at = datetime.combine(date.fromordinal(day), time(hour), UTC)
-    return (
-        *(project_id, at, cached_text_key(name), cached_text_key(path), topic, partition, name, path),
-        *(*_amounts(fold), fold.latency_us_min, fold.latency_us_max),
-        *(fold.span_count, fold.span_latency_us_sum),
-    )
+    keys = (project_id, at, cached_text_key(name), cached_text_key(path), topic, partition, name, path)
+    return keys + _path_amounts(fold)
+
+
+def _path_amounts(fold: PathFold) -> tuple[Any, ...]:
+    durations = (fold.latency_us_min, fold.latency_us_max, fold.span_count, fold.span_latency_us_sum)
+    return _amounts(fold.amounts) + durations
 
 
 def _use_row(entry: Entry, use: Use) -> tuple[Any, ...]:
@@ -213,19 +220,32 @@ def _use_row(entry: Entry, use: Use) -> tuple[Any, ...]:
     return *place, *keys, name, value, use.count, use.first_used_at, use.last_used_at
 
 
-def _amounts(fold: SessionFold | PathFold) -> tuple[Any, ...]:
+def _amounts(amounts: Amounts) -> tuple[Any, ...]:
     return (
-        *(fold.request_count, fold.error_count, fold.latency_us_sum, _integer_array(pack(fold.latency_histogram))),
-        *(fold.prompt_tokens, fold.completion_tokens, fold.cache_read_tokens, fold.cache_write_tokens),
-        *(fold.reasoning_tokens, fold.prompt_audio_tokens, fold.completion_audio_tokens, fold.cost_nanousd),
+        amounts.request_count,
+        amounts.error_count,
+        amounts.latency_us_sum,
+        _integer_array(pack(amounts.latency_histogram)),
+        amounts.prompt_tokens,
+        amounts.completion_tokens,
+        amounts.cache_read_tokens,
+        amounts.cache_write_tokens,
+        amounts.reasoning_tokens,
+        amounts.prompt_audio_tokens,
+        amounts.completion_audio_tokens,
+        amounts.cost_nanousd,
     )
 
 
 def _integer_array(members: list[int]) -> str:
     """An array in Postgres' own notation: arrays of different lengths can only be passed as texts."""
-    return "{" + ",".join(map(str, members)) + "}"
+    return "{" + ",".join([str(member) for member in members]) + "}"
 
 
 def _text_array(members: list[str]) -> str:
-    quoted = (member.replace("\\", "\\\\").replace('"', '\\"') for member in members)
-    return "{" + ",".join(f'"{member}"' for member in quoted) + "}"
+    if not members:
+        return "{}"
+    quoted = '","'.join(members)
+    if "\\" in quoted or quoted.count('"') > 2 * (len(members) - 1):
+        quoted = '","'.join([member.replace("\\", "\\\\").replace('"', '\\"') for member in members])
+    return f'{{"{quoted}"}}'
