@@ -1,7 +1,8 @@
 """What a project's requests name, for pick lists: session names, users and properties. Pure.
 
 An entry has a count and a first and a last use: sums and extremes, like every roll-up. The values of one property are
-many or few; only the client knows. Long ones are ids or prose that nobody picks from a list, and count as one.
+many or few; only the client knows. Long ones are ids or prose that nobody picks from a list, and count as one; so do
+those beyond the bound of their list.
 """
 
 from collections.abc import Iterator, Mapping
@@ -14,6 +15,10 @@ from processors.session import Measure
 
 LISTED_CHARACTERS_MAX = 200
 """Of a value. Longer ones, and empty ones, are counted together under the empty value of their list."""
+LISTED_VALUES_MAX = 1_000
+"""Of a list in one partition: those with the smallest hashes, a sample that no order changes. The others are counted
+together under the empty value. Of all that the partitions list, as many with the smallest hashes are complete in each:
+a reader who takes these and counts the others together is exact, whatever came by which partition."""
 OWN_PREFIX = "pathline."
 """Properties with such a name are Pathline's own notes about an event and in no list."""
 
@@ -41,7 +46,7 @@ class Use:
 
 
 def note_use(namings: dict[Naming, Use], event: Event, place: Place, facts: Measure, count: int = 1) -> None:
-    """Add what an event names to `namings`; `count` -1 takes it off again. Users and properties are those of requests."""
+    """Add what an event names to `namings`; `count` -1 takes it off again. Only requests name users and properties."""
     is_request = facts.is_request
     user_id, properties = (event.user_id, facts.properties) if is_request else ("", ())
     naming = (event.project_id, place.topic, place.partition, event.session_name, user_id, properties)

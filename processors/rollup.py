@@ -9,7 +9,7 @@ import orjson
 
 from ingest.event import Event
 from processors.batch import Decoded, Place
-from processors.catalogue import OWN_PREFIX, Entry, Naming, Use, entries_of, note_use
+from processors.catalogue import LISTED_VALUES_MAX, OWN_PREFIX, Entry, Naming, Use, entries_of, note_use
 from processors.histogram import pack
 from processors.session import (
     Amounts,
@@ -81,7 +81,8 @@ class Countable(Protocol):
     is_path_provisional: bool
 
 
-Columns = list[list[Any]]
+Columns = list[Any]
+"""Parameters of a statement: parallel arrays, and the bound of the catalogue."""
 SessionKey = tuple[int, str]
 """Project, session id."""
 PathKey = tuple[int, str, str]
@@ -161,13 +162,18 @@ def fold(items: Iterable[Countable], counted: Iterable[Countable] = ()) -> dict[
         "fold_sessions": _columns([_session_row(*pair) for pair in folds.sessions.items()]),
         "fold_session_paths": _columns([_path_row(*pair) for pair in folds.paths.items()]),
         "fold_path_hours": _columns([_hour_row(*pair) for pair in folds.hours.items()]),
-        "fold_catalogue": _columns([_use_row(*pair) for pair in entries_of(folds.namings).items() if pair[1].count]),
+        "fold_catalogue": _use_columns(entries_of(folds.namings)),
     }
 
 
 def _columns(rows: list[tuple[Any, ...]]) -> Columns:
     """Rows begin with their key, so they are sorted by it and by nothing else."""
     return [list(column) for column in zip(*sorted(rows), strict=True)]
+
+
+def _use_columns(entries: dict[Entry, Use]) -> Columns:
+    columns = _columns([_use_row(*pair) for pair in entries.items() if pair[1].count])
+    return [*columns, LISTED_VALUES_MAX, cached_text_key("")] if columns else []
 
 
 def _session_row(key: SessionKey, fold: SessionFold) -> tuple[Any, ...]:
