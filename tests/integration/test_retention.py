@@ -154,7 +154,7 @@ async def test_hours_and_uses_leave_with_the_sessions(
     again = [started(ago, session_id="old", user_id="again", path="/again") for ago in (50, 0)]
     other = started(50, session_id="other", user_id="other", project_id=2)
     await store.commit([make_slice([*old, *again, other])])
-    await decide(pool, 1, session_retention_days=40)
+    await decide(pool, 1, retention_days=10, session_retention_days=40)
     await retain(pool)
     assert [tuple(row) for row in await pool.fetch("SELECT project_id, path FROM path_hours ORDER BY 1")] == [
         (1, "/again"),
