@@ -37,7 +37,6 @@ SET_MEMBER_CHARACTERS_MAX = 1_024
 ERROR_MESSAGE_CHARACTERS_MAX = 500
 """Of a session's last error; the request has all of it."""
 
-MICROSECOND = timedelta(microseconds=1)
 NO_EVENT = UUID(int=0)
 
 _SPANS_SOURCE = "otlp"
@@ -59,7 +58,8 @@ class Measure(msgspec.Struct, frozen=True, gc=False):
 
 def measure(event: Event) -> Measure:
     """Look at an event once for all roll-ups."""
-    latency_us = (event.ended_at - event.started_at) // MICROSECOND
+    duration = event.ended_at - event.started_at
+    latency_us = (duration.days * 86_400 + duration.seconds) * 1_000_000 + duration.microseconds
     is_request = event.kind in REQUEST_KINDS
     has_usage = bool(
         event.prompt_tokens
