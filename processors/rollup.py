@@ -38,8 +38,8 @@ COUNTED_KINDS = ("llm", "tool", "vector_db", "data", "span")
 cached_text_key = lru_cache(maxsize=65_536)(text_key)
 """Sessions and paths repeat within and across batches; the bound keeps a worker's memory flat."""
 cached_path = lru_cache(maxsize=16_384)(normalise_path)
-cached_member = lru_cache(maxsize=1_024)(property_member)
-"""Most sessions of a project have the same few; a long one has 17 KiB."""
+cached_member = lru_cache(maxsize=256)(property_member)
+"""Most sessions of a project have the same few. A long one has 17 KiB, so not many are kept."""
 
 
 def request_row(item: Decoded) -> tuple[Any, ...]:
