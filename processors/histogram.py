@@ -6,7 +6,6 @@ order, are the histogram of the set. A quantile read from one is off by at most 
 
 from bisect import bisect_right
 from collections.abc import Iterable, Mapping
-from functools import lru_cache
 
 LONGEST_US = 10_000 * 366 * 24 * 3600 * 1_000_000
 """More than lies between any two times that an event can have."""
@@ -29,9 +28,8 @@ def make_starts() -> tuple[int, ...]:
 STARTS = make_starts()
 
 
-@lru_cache(maxsize=1_024)
 def bucket_of(duration_us: int) -> int:
-    """The bucket of a duration; 0 holds nothing but 0. Remembered, because each roll-up of an event asks."""
+    """The bucket of a duration; 0 holds nothing but 0."""
     return bisect_right(STARTS, duration_us) - 1
 
 
@@ -42,7 +40,7 @@ def value_of(bucket: int) -> int:
 
 def pack(counts: Mapping[int, int]) -> list[int]:
     """The stored form of `bucket -> count`: sorted, one integer a bucket that is not empty."""
-    return sorted(bucket << COUNT_BITS | count for bucket, count in counts.items() if count)
+    return sorted([bucket << COUNT_BITS | count for bucket, count in counts.items() if count])
 
 
 def unpack(stored: Iterable[int]) -> dict[int, int]:

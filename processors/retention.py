@@ -22,7 +22,9 @@ DROP_WAIT_MS = 250
 ROWS_PER_STATEMENT_MAX = 500
 """Each may have bodies of megabytes."""
 STATEMENTS_PER_RUN_MAX = 1_000
-"""For each of requests and sessions; the next run goes on."""
+"""For requests and for each of the roll-ups; the next run goes on."""
+ROLLUPS = {"sessions": "delete_sessions", "path_hours": "delete_path_hours", "catalogue": "delete_uses"}
+"""Tables that a project's `session_retention_days` bounds, and what deletes from each; a session's paths go with it."""
 
 
 def kept_from(retention_days: int, now: datetime) -> date:
@@ -50,8 +52,11 @@ async def retain(pool: asyncpg.Pool) -> None:
     if days:
         await pool.execute(load_sql("processors", "move_requests_since"), *_columns(days))
     dropped = await _delete_requests(pool, days)
-    sessions = await _delete_sessions(pool, projects, now)
-    log.info("retained", requests_deleted=dropped, sessions_deleted=sessions)
+    gone = {
+        f"{table}_deleted": await _delete_rollups(pool, table, statement, projects, now)
+        for table, statement in ROLLUPS.items()
+    }
+    log.info("retained", requests_deleted=dropped, **gone)
 
 
 async def _drop_days(pool: asyncpg.Pool, before: date) -> None:
@@ -111,14 +116,16 @@ async def _delete_some(pool: asyncpg.Pool, project_id: int, day: date, schema: s
     return len(rows)
 
 
-async def _delete_sessions(pool: asyncpg.Pool, projects: Sequence[Project], now: datetime) -> int:
-    """Delete sessions that ended before their retention, in every generation; how many."""
+async def _delete_rollups(
+    pool: asyncpg.Pool, table: str, statement: str, projects: Sequence[Project], now: datetime
+) -> int:
+    """Delete rows that are older than their project keeps sessions, in every generation; how many."""
     deleted = 0
     pending = [
         (project.project_id, datetime.combine(kept_from(kept, now), time(), UTC), schema)
         for project in projects
         if (kept := project.settings.session_retention_days) is not None
-        for schema in await _schemas(pool, "sessions")
+        for schema in await _schemas(pool, table)
     ]
     for _ in range(STATEMENTS_PER_RUN_MAX):
         if not pending:
@@ -126,8 +133,9 @@ async def _delete_sessions(pool: asyncpg.Pool, projects: Sequence[Project], now:
         project_id, before, schema = pending[-1]
         async with pool.acquire() as connection, connection.transaction():
             await connection.execute(load_sql("processors", "use_schema"), schema)
-            statement = load_sql("processors", "delete_sessions")
-            count = await connection.fetchval(statement, project_id, before, ROWS_PER_STATEMENT_MAX)
+            count = await connection.fetchval(
+                load_sql("processors", statement), project_id, before, ROWS_PER_STATEMENT_MAX
+            )
         deleted += count
         if count < ROWS_PER_STATEMENT_MAX:
             pending.pop()

@@ -4,15 +4,23 @@ from collections.abc import Iterable
 from datetime import UTC, date, datetime, time
 from functools import lru_cache
 from typing import Any, Protocol
-from uuid import UUID
 
 import orjson
 
 from ingest.event import Event
 from processors.batch import Decoded, Place
-from processors.catalogue import OWN_PREFIX, Entry, Use, note_uses
+from processors.catalogue import LISTED_VALUES_MAX, OWN_PREFIX, Entry, Naming, Use, entries_of, note_use
 from processors.histogram import pack
-from processors.session import PathFold, SessionFold, bounded_set, normalise_path, property_member, text_key
+from processors.session import (
+    Amounts,
+    PathFold,
+    SessionFold,
+    bounded_set,
+    measure,
+    normalise_path,
+    property_member,
+    text_key,
+)
 
 REQUEST_COLUMNS = (
     *("project_id", "day", "event_id", "kind", "session_key", "path_key", "session_id", "session_name", "session_path"),
@@ -30,6 +38,8 @@ COUNTED_KINDS = ("llm", "tool", "vector_db", "data", "span")
 cached_text_key = lru_cache(maxsize=65_536)(text_key)
 """Sessions and paths repeat within and across batches; the bound keeps a worker's memory flat."""
 cached_path = lru_cache(maxsize=16_384)(normalise_path)
+cached_member = lru_cache(maxsize=256)(property_member)
+"""Most sessions of a project have the same few. A long one has 17 KiB, so not many are kept."""
 
 
 def request_row(item: Decoded) -> tuple[Any, ...]:
@@ -71,72 +81,69 @@ class Countable(Protocol):
     is_path_provisional: bool
 
 
-Columns = list[list[Any]]
-HourKey = tuple[int, datetime, UUID, UUID, str, int]
-"""Project, hour, hash of the session name, hash of the path, topic, partition."""
+Columns = list[Any]
+"""Parameters of a statement: parallel arrays, and the bound of the catalogue."""
+SessionKey = tuple[int, str]
+"""Project, session id."""
+PathKey = tuple[int, str, str]
+"""Project, session id, normalised path."""
+HourKey = tuple[int, int, int, str, str, str, int]
+"""Project, UTC day (its ordinal), hour, session name, normalised path, topic, partition."""
 
 
 class Folds:
     """What events add to each roll-up. Those with a session are in all of them, the others only in the catalogue."""
 
     def __init__(self) -> None:
-        self.sessions: dict[tuple[int, UUID], SessionFold] = {}
-        self.paths: dict[tuple[int, UUID, UUID], PathFold] = {}
+        self.sessions: dict[SessionKey, SessionFold] = {}
+        self.paths: dict[PathKey, PathFold] = {}
         self.hours: dict[HourKey, PathFold] = {}
-        self.names: dict[UUID, str] = {}
-        self.uses: dict[Entry, Use] = {}
+        self.namings: dict[Naming, Use] = {}
 
     def add(self, item: Countable) -> None:
         """Fold one event in."""
         event = item.event
-        note_uses(self.uses, event, item.place)
-        if not event.session_id:
+        facts = measure(event)
+        note_use(self.namings, event, item.place, facts)
+        session_id = event.session_id
+        if not session_id:
             return
-        session_key = cached_text_key(event.session_id)
-        session = self.sessions.get((event.project_id, session_key))
+        session_key = (event.project_id, session_id)
+        session = self.sessions.get(session_key)
         if session is None:
-            session = self.sessions[event.project_id, session_key] = SessionFold()
-        session.add(event)
+            session = self.sessions[session_key] = SessionFold()
+        session.add(event, facts)
         if event.kind == "session_end" or item.is_path_provisional:
             return
         path = cached_path(event.path)
-        path_key = cached_text_key(path)
-        node = self.paths.get((event.project_id, session_key, path_key))
+        path_key = (event.project_id, session_id, path)
+        node = self.paths.get(path_key)
         if node is None:
-            node = self.paths[event.project_id, session_key, path_key] = PathFold(path=path)
-        node.add(event)
-        hour_key = self._hour_key(item, path_key)
+            node = self.paths[path_key] = PathFold()
+        node.add(event, facts)
+        hour_key = _hour_key(event, path, item.place)
         hour = self.hours.get(hour_key)
         if hour is None:
-            hour = self.hours[hour_key] = PathFold(path=path)
-        hour.add(event)
+            hour = self.hours[hour_key] = PathFold()
+        hour.add(event, facts)
 
     def take_back(self, item: Countable) -> None:
         """Take the sums of an event off that was folded before and is added anew, in these folds, as it is now."""
         event = item.event
-        note_uses(self.uses, event, item.place, -1)
+        facts = measure(event)
+        note_use(self.namings, event, item.place, facts, -1)
         if not event.session_id:
             return
-        session_key = cached_text_key(event.session_id)
-        self.sessions[event.project_id, session_key].take_back(event)
+        self.sessions[event.project_id, event.session_id].take_back(event, facts)
         if not item.is_path_provisional:
-            path_key = cached_text_key(cached_path(event.path))
-            self.paths[event.project_id, session_key, path_key].take_back(event)
-            self.hours[self._hour_key(item, path_key)].take_back(event)
-
-    def _hour_key(self, item: Countable, path_key: UUID) -> HourKey:
-        event = item.event
-        name = event.session_name or ""
-        name_key = cached_text_key(name)
-        self.names[name_key] = name
-        hour = _hour_of(event.started_at.toordinal(), event.started_at.hour)
-        return event.project_id, hour, name_key, path_key, item.place.topic, item.place.partition
+            path = cached_path(event.path)
+            self.paths[event.project_id, event.session_id, path].take_back(event, facts)
+            self.hours[_hour_key(event, path, item.place)].take_back(event, facts)
 
 
-@lru_cache(maxsize=4_096)
-def _hour_of(ordinal: int, hour: int) -> datetime:
-    """The hour of a UTC day. Remembered: setting parts of a time to zero costs as much as half a fold."""
-    return datetime.combine(date.fromordinal(ordinal), time(hour), UTC)
+def _hour_key(event: Event, path: str, place: Place) -> HourKey:
+    at = event.started_at
+    return event.project_id, at.toordinal(), at.hour, event.session_name or "", path, place.topic, place.partition
 
 
 def fold(items: Iterable[Countable], counted: Iterable[Countable] = ()) -> dict[str, Columns]:
@@ -151,51 +158,66 @@ def fold(items: Iterable[Countable], counted: Iterable[Countable] = ()) -> dict[
         folds.add(item)
     for item in counted:
         folds.take_back(item)
-    hours = folds.hours
     return {
-        "fold_sessions": _columns([_session_row(key, folds.sessions[key]) for key in sorted(folds.sessions)]),
-        "fold_session_paths": _columns([_path_row(key, folds.paths[key]) for key in sorted(folds.paths)]),
-        "fold_path_hours": _columns([_hour_row(key, folds.names[key[2]], hours[key]) for key in sorted(hours)]),
-        "fold_catalogue": _columns(sorted(_use_row(entry, use) for entry, use in folds.uses.items() if use.count)),
+        "fold_sessions": _columns([_session_row(*pair) for pair in folds.sessions.items()]),
+        "fold_session_paths": _columns([_path_row(*pair) for pair in folds.paths.items()]),
+        "fold_path_hours": _columns([_hour_row(*pair) for pair in folds.hours.items()]),
+        "fold_catalogue": _use_columns(entries_of(folds.namings)),
     }
 
 
 def _columns(rows: list[tuple[Any, ...]]) -> Columns:
-    return [list(column) for column in zip(*rows, strict=True)]
+    """Rows begin with their key, so they are sorted by it and by nothing else."""
+    return [list(column) for column in zip(*sorted(rows), strict=True)]
 
 
-def _session_row(key: tuple[int, UUID], fold: SessionFold) -> tuple[Any, ...]:
-    properties = {property_member(*pair) for pair in fold.properties if not pair[0].startswith(OWN_PREFIX)}
-    sets: list[Any] = []
-    for members in (fold.user_ids, fold.models, fold.providers, properties):
-        listed, more = bounded_set(members)
-        sets += (_text_array(listed), more)
+def _use_columns(entries: dict[Entry, Use]) -> Columns:
+    columns = _columns([_use_row(*pair) for pair in entries.items() if pair[1].count])
+    return [*columns, LISTED_VALUES_MAX, cached_text_key("")] if columns else []
+
+
+def _session_row(key: SessionKey, fold: SessionFold) -> tuple[Any, ...]:
+    kinds = fold.kind_counts
     return (
-        *(*key, fold.session_id, fold.name, fold.name_started_at, fold.name_event_id, fold.event_count),
-        *(fold.first_event_at, fold.last_event_end_at, fold.last_received_at),
+        *(key[0], cached_text_key(key[1]), fold.session_id, fold.name, fold.name_started_at, fold.name_event_id),
+        *(fold.event_count, fold.first_event_at, fold.last_event_end_at, fold.last_received_at),
         *(fold.first_request_at, fold.last_request_at, fold.last_request_end_at),
-        *_amounts(fold),
+        *_amounts(fold.amounts),
         *(fold.time_to_first_token_us_sum, fold.time_to_first_token_count, fold.unpriced_count),
-        *(fold.kind_counts.get(kind, 0) for kind in COUNTED_KINDS),
-        *sets,
+        *[kinds.get(kind, 0) for kind in COUNTED_KINDS],
+        *(*_set(fold.user_ids), *_set(fold.models), *_set(fold.providers), *_set(_property_members(fold))),
         *(fold.last_end_event_id, fold.last_is_error),
         *(fold.last_error_at, fold.last_error_event_id, fold.last_error_type, fold.last_error_message),
         *(fold.last_error_path, fold.ended_at, fold.ended_event_id, fold.outcome, fold.outcome_reason),
     )
 
 
-def _path_row(key: tuple[int, UUID, UUID], fold: PathFold) -> tuple[Any, ...]:
-    return (
-        *(*key, fold.path, *_amounts(fold), fold.latency_us_min, fold.latency_us_max),
-        *(fold.span_count, fold.span_latency_us_sum, fold.first_at, fold.last_end_at),
-    )
+def _property_members(fold: SessionFold) -> set[str]:
+    pairs = {pair for properties in fold.properties for pair in properties}
+    return {cached_member(*pair) for pair in pairs if not pair[0].startswith(OWN_PREFIX)}
 
 
-def _hour_row(key: HourKey, name: str, fold: PathFold) -> tuple[Any, ...]:
-    return (
-        *(*key, name, fold.path, *_amounts(fold), fold.latency_us_min, fold.latency_us_max),
-        *(fold.span_count, fold.span_latency_us_sum),
-    )
+def _set(members: set[str]) -> tuple[str, bool]:
+    listed, more = bounded_set(members)
+    return _text_array(listed), more
+
+
+def _path_row(key: PathKey, fold: PathFold) -> tuple[Any, ...]:
+    project_id, session_id, path = key
+    keys = (project_id, cached_text_key(session_id), cached_text_key(path), path)
+    return keys + _path_amounts(fold) + (fold.first_at, fold.last_end_at)
+
+
+def _hour_row(key: HourKey, fold: PathFold) -> tuple[Any, ...]:
+    project_id, day, hour, name, path, topic, partition = key
+    at = datetime.combine(date.fromordinal(day), time(hour), UTC)
+    keys = (project_id, at, cached_text_key(name), cached_text_key(path), topic, partition, name, path)
+    return keys + _path_amounts(fold)
+
+
+def _path_amounts(fold: PathFold) -> tuple[Any, ...]:
+    durations = (fold.latency_us_min, fold.latency_us_max, fold.span_count, fold.span_latency_us_sum)
+    return _amounts(fold.amounts) + durations
 
 
 def _use_row(entry: Entry, use: Use) -> tuple[Any, ...]:
@@ -204,19 +226,32 @@ def _use_row(entry: Entry, use: Use) -> tuple[Any, ...]:
     return *place, *keys, name, value, use.count, use.first_used_at, use.last_used_at
 
 
-def _amounts(fold: SessionFold | PathFold) -> tuple[Any, ...]:
+def _amounts(amounts: Amounts) -> tuple[Any, ...]:
     return (
-        *(fold.request_count, fold.error_count, fold.latency_us_sum, _integer_array(pack(fold.latency_histogram))),
-        *(fold.prompt_tokens, fold.completion_tokens, fold.cache_read_tokens, fold.cache_write_tokens),
-        *(fold.reasoning_tokens, fold.prompt_audio_tokens, fold.completion_audio_tokens, fold.cost_nanousd),
+        amounts.request_count,
+        amounts.error_count,
+        amounts.latency_us_sum,
+        _integer_array(pack(amounts.latency_histogram)),
+        amounts.prompt_tokens,
+        amounts.completion_tokens,
+        amounts.cache_read_tokens,
+        amounts.cache_write_tokens,
+        amounts.reasoning_tokens,
+        amounts.prompt_audio_tokens,
+        amounts.completion_audio_tokens,
+        amounts.cost_nanousd,
     )
 
 
 def _integer_array(members: list[int]) -> str:
     """An array in Postgres' own notation: arrays of different lengths can only be passed as texts."""
-    return "{" + ",".join(map(str, members)) + "}"
+    return "{" + ",".join([str(member) for member in members]) + "}"
 
 
 def _text_array(members: list[str]) -> str:
-    quoted = (member.replace("\\", "\\\\").replace('"', '\\"') for member in members)
-    return "{" + ",".join(f'"{member}"' for member in quoted) + "}"
+    if not members:
+        return "{}"
+    quoted = '","'.join(members)
+    if "\\" in quoted or quoted.count('"') > 2 * (len(members) - 1):
+        quoted = '","'.join([member.replace("\\", "\\\\").replace('"', '\\"') for member in members])
+    return f'{{"{quoted}"}}'

@@ -344,7 +344,8 @@ CREATE TABLE catalogue (
     value_key uuid NOT NULL,
     -- The property's name; '' in the other lists.
     name text NOT NULL,
-    -- '' stands for all that is empty or longer than 200 characters.
+    -- '' stands for all that is empty or longer than 200 characters, or beyond the bound: a list (project, kind, name) of a
+    -- partition has the thousand values with the smallest keys.
     value text NOT NULL,
     use_count bigint NOT NULL,
     first_used_at timestamptz NOT NULL,

@@ -146,6 +146,24 @@ async def test_sessions_leave_by_their_own_retention(store: Store, pool: asyncpg
     assert await pool.fetchval("SELECT count(*) FROM session_paths") == 1
 
 
+async def test_hours_and_uses_leave_with_the_sessions(
+    store: Store, pool: asyncpg.Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("processors.retention.ROWS_PER_STATEMENT_MAX", 2)
+    old = [started(50, session_id="old", user_id=f"u{number}", path=f"/{number}") for number in range(5)]
+    again = [started(ago, session_id="old", user_id="again", path="/again") for ago in (50, 0)]
+    other = started(50, session_id="other", user_id="other", project_id=2)
+    await store.commit([make_slice([*old, *again, other])])
+    await decide(pool, 1, retention_days=10, session_retention_days=40)
+    await retain(pool)
+    assert [tuple(row) for row in await pool.fetch("SELECT project_id, path FROM path_hours ORDER BY 1")] == [
+        (1, "/again"),
+        (2, "/"),
+    ]
+    uses = await pool.fetch("SELECT project_id, value, use_count FROM catalogue ORDER BY 1")
+    assert [tuple(row) for row in uses] == [(1, "again", 2), (2, "other", 1)]
+
+
 async def test_sessions_do_not_leave_before_their_requests(store: Store, pool: asyncpg.Pool) -> None:
     with pytest.raises(InvalidSettings, match="may not be shorter"):
         await decide(pool, 1, retention_days=10, session_retention_days=9)

@@ -6,10 +6,11 @@ and shares nothing with the fold.
 """
 
 import json
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from typing import Any
+from unittest.mock import patch
 
 import asyncpg
 import pytest
@@ -17,7 +18,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from infra.postgres import make_pool
-from ingest.event import Record
+from ingest.event import Record, text_key
 from processors.histogram import value_of
 from processors.store import Store
 from tests.factories import TOPIC, make_slice, native_record
@@ -116,25 +117,47 @@ TABLES = {
     "sessions": "SELECT session_id, NULL, * FROM sessions",
     "session_paths": "SELECT session_id, path, NULL, p.* FROM session_paths p JOIN sessions USING (session_key)",
     "path_hours": "SELECT hour, session_name, path, NULL, * FROM path_hours",
-    "catalogue": "SELECT kind, name, value, NULL, * FROM catalogue",
+    "catalogue": "SELECT partition, kind, name, value, use_count, first_used_at, last_used_at FROM catalogue",
 }
-"""The rows, their key up to the first NULL."""
+"""The rows, but of the catalogue their key up to the first NULL."""
 
 
-async def compare(pool: asyncpg.Pool, events: list[Sent]) -> None:
+async def compare(pool: asyncpg.Pool, events: list[Sent], values_max: int) -> None:
     for table, groups in oracle(events).items():
+        if table == "catalogue":
+            await compare_catalogue(pool, groups, values_max)
+            continue
         stored: dict[Any, list[asyncpg.Record]] = defaultdict(list)
         for row in await pool.fetch(TABLES[table]):
             stored[tuple(row)[: tuple(row).index(None)]].append(row)
         assert stored.keys() == groups.keys(), table
         for key, rows in stored.items():
-            if table == "catalogue":
-                starts = [datetime.fromisoformat(iso(START_US + one["offset_us"])) for one in groups[key]]
-                assert sum(row["use_count"] for row in rows) == len(starts), key
-                assert min(row["first_used_at"] for row in rows) == min(starts), key
-                assert max(row["last_used_at"] for row in rows) == max(starts), key
-            else:
-                assert_figures(rows, figures(groups[key]), (table, key))
+            assert_figures(rows, figures(groups[key]), (table, key))
+
+
+async def compare_catalogue(pool: asyncpg.Pool, groups: dict[Any, list[Sent]], values_max: int) -> None:
+    """No partition lists more than the bound, and what is read from all together are the uses of all events."""
+    uses = []
+    for use, events in groups.items():
+        starts = [datetime.fromisoformat(iso(START_US + one["offset_us"])) for one in events]
+        uses.append((*use, len(starts), min(starts), max(starts)))
+    rows = await pool.fetch(TABLES["catalogue"])
+    assert listed([tuple(row)[1:] for row in rows], values_max) == listed(uses, values_max)
+    assert max(Counter(row[:3] for row in rows if row["value"]).values(), default=0) <= values_max
+
+
+def listed(uses: list[Any], values_max: int) -> dict[Any, Any]:
+    """(list, name, value) -> count, first and last use, where each list has the values of the smallest hashes."""
+    values: dict[Any, set[str]] = defaultdict(set)
+    for kind, name, value, *_ in uses:
+        values[kind, name].add(value)
+    kept = {key: sorted(some - {""}, key=text_key)[:values_max] for key, some in values.items()}
+    summed: dict[Any, Any] = {}
+    for kind, name, value, count, first, last in uses:
+        key = kind, name, value if value in kept[kind, name] else ""
+        before = summed.get(key, (0, first, last))
+        summed[key] = before[0] + count, min(before[1], first), max(before[2], last)
+    return summed
 
 
 def assert_figures(rows: list[asyncpg.Record], expected: dict[str, Any], where: object) -> None:
@@ -156,7 +179,7 @@ def assert_figures(rows: list[asyncpg.Record], expected: dict[str, Any], where: 
             assert row["properties"] == expected["properties"], where
 
 
-async def send(pool: asyncpg.Pool, events: list[Sent], sendings: list[tuple[int, int, bool]]) -> None:
+async def send(pool: asyncpg.Pool, events: list[Sent], sendings: list[tuple[int, int, bool]], values_max: int) -> None:
     await pool.execute("TRUNCATE requests, records, sessions, session_paths, path_hours, catalogue, offsets")
     store = Store(pool)
     await store.claim(TOPIC, dict.fromkeys(PARTITIONS, 0), "cluster")
@@ -173,7 +196,7 @@ async def send(pool: asyncpg.Pool, events: list[Sent], sendings: list[tuple[int,
             for p, some in batch.items():
                 positions[p] += len(some)
             batch.clear()
-    await compare(pool, events)
+    await compare(pool, events, values_max)
 
 
 @pytest.fixture
@@ -184,8 +207,11 @@ async def pool(database: str) -> AsyncIterator[asyncpg.Pool]:
 
 
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(st.lists(EVENT, min_size=10, max_size=60), st.lists(SENDING, min_size=10, max_size=80))
+@given(
+    st.lists(EVENT, min_size=10, max_size=60), st.lists(SENDING, min_size=10, max_size=80), st.sampled_from([2, 1000])
+)
 async def test_any_order_copies_batches_and_partitions_give_the_same_rows(
-    pool: asyncpg.Pool, events: list[Sent], sendings: list[tuple[int, int, bool]]
+    pool: asyncpg.Pool, events: list[Sent], sendings: list[tuple[int, int, bool]], values_max: int
 ) -> None:
-    await send(pool, events, sendings)
+    with patch("processors.rollup.LISTED_VALUES_MAX", values_max):
+        await send(pool, events, sendings, values_max)

@@ -16,7 +16,7 @@ from ingest.decode.usage import Tokens, response_tokens
 from ingest.errors import NotDurable, Overloaded, PublishError
 from ingest.event import Event, from_us, new_event_id
 from ingest.routes.door import wall_clock_us
-from processors.session import SessionFold
+from processors.session import SessionFold, measure
 from tests.unit.ingest.doors import KEY, WRITER, Doors, make_doors
 from tests.unit.ingest.logs import EXAMPLE, SMALLEST, changed, post
 
@@ -165,9 +165,9 @@ async def test_p_i_10_a_session_is_named_by_its_earliest_event_that_has_a_name(d
         body = changed("timing", {"startTime": start, "endTime": start})
         events.append(await logged(doors, body, {"Helicone-Session-Id": "s", "Helicone-Session-Name": name}))
     for order in (events, events[::-1]):
-        fold = SessionFold(user_ids=set())
+        fold = SessionFold()
         for event in order:
-            fold.add(event)
+            fold.add(event, measure(event))
         assert (fold.session_id, fold.name) == ("s", "early")
     assert len({key for key, _ in doors.publisher.published}) == 1
 

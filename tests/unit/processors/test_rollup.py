@@ -4,7 +4,7 @@ import msgspec
 
 from ingest.event import Event
 from processors.batch import Decoded
-from processors.catalogue import LISTED_CHARACTERS_MAX
+from processors.catalogue import LISTED_CHARACTERS_MAX, entries_of
 from processors.rollup import Folds, fold
 from processors.session import SET_MEMBERS_MAX, bounded_set
 from tests.factories import make_slice, native_record, random_records
@@ -28,10 +28,12 @@ def test_an_event_that_was_counted_before_adds_only_what_it_gained() -> None:
     folds = Folds()
     folds.add(after)
     folds.take_back(before)
-    assert {entry[1:] for entry, use in folds.uses.items() if use.count} == {
+    assert {entry[1:] for entry, use in entries_of(folds.namings).items() if use.count} == {
         ("user", late.place.topic, late.place.partition, "", "known by now")
     }
-    for figures in (*folds.sessions.values(), *folds.paths.values(), *folds.hours.values()):
+    amounts = [fold.amounts for fold in folds.sessions.values()]
+    amounts += [fold.amounts for fold in (*folds.paths.values(), *folds.hours.values())]
+    for figures in amounts:
         assert (figures.request_count, figures.latency_us_sum, figures.prompt_tokens) == (0, 0, 0)
         assert not any(figures.latency_histogram.values())
 
@@ -41,7 +43,9 @@ def test_long_values_count_as_one_in_the_catalogue() -> None:
     folds = Folds()
     for item in make_slice(long).events:
         folds.add(item)
-    assert [(entry[1], entry[4:], use.count) for entry, use in folds.uses.items()] == [("property", ("id", ""), 3)]
+    assert [(entry[1], entry[4:], use.count) for entry, use in entries_of(folds.namings).items()] == [
+        ("property", ("id", ""), 3)
+    ]
 
 
 def test_a_bounded_set_keeps_the_smallest_and_says_that_more_exist() -> None:

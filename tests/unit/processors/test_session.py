@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from ingest.decode.record import decode
 from ingest.event import Event
-from processors.session import PathFold, SessionFold, derive_status, normalise_path
+from processors.session import PathFold, SessionFold, derive_status, measure, normalise_path
 from tests.factories import random_records
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
@@ -20,14 +20,14 @@ IDLE = timedelta(minutes=5)
 def fold_session(events: list[Event]) -> SessionFold:
     fold = SessionFold()
     for event in events:
-        fold.add(event)
+        fold.add(event, measure(event))
     return fold
 
 
 def fold_path(events: list[Event]) -> PathFold:
     fold = PathFold()
     for event in events:
-        fold.add(event)
+        fold.add(event, measure(event))
     return fold
 
 
@@ -44,7 +44,7 @@ def test_folds_commute(events: list[Event]) -> None:
 def test_spans_extend_the_events_but_are_no_requests() -> None:
     spans = [event for event in EVENTS if event.kind == "span"]
     fold = fold_session(spans)
-    assert (fold.request_count, fold.first_request_at, fold.error_count) == (0, None, 0)
+    assert (fold.amounts.request_count, fold.first_request_at, fold.amounts.error_count) == (0, None, 0)
     assert fold.event_count == len(spans)
     assert fold.last_event_end_at == max(event.ended_at for event in spans)
     assert fold_path(spans).span_count == len(spans)
@@ -65,10 +65,11 @@ def test_usage_of_a_span_counts_where_its_project_decides_it(source: str, counte
     """A span of OpenTelemetry has none unless the project counts it; on a native one it says nothing of the sums."""
     span = Event(1, UUID(int=1), "span", source, NOW, NOW + IDLE, NOW, session_id="s", path="/plan", **USED)
     for fold in (fold_session([span]), fold_path([span])):
-        assert {name: getattr(fold, name) for name in AMOUNTS} == counted
-        assert (fold.request_count, fold.error_count, fold.latency_us_sum) == (0, 0, 0)
-        fold.take_back(span)
-        assert {name: getattr(fold, name) for name in AMOUNTS} == NOTHING
+        amounts = fold.amounts
+        assert {name: getattr(amounts, name) for name in AMOUNTS} == counted
+        assert (amounts.request_count, amounts.error_count, amounts.latency_us_sum) == (0, 0, 0)
+        fold.take_back(span, measure(span))
+        assert {name: getattr(amounts, name) for name in AMOUNTS} == NOTHING
     assert fold_session([span]).unpriced_count == 0
 
 
