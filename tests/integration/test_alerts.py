@@ -83,8 +83,10 @@ def ended(outcome: str, **fields: Any) -> Record:
 def request(ago_seconds: float = 0, *, seconds: float = 1, status: int = 200, **fields: Any) -> Record:
     """An llm request that ended and was received so long ago."""
     ended_us = now_us() - int(ago_seconds * 1e6)
-    times = {"started_at": ended_us / 1e6 - seconds, "ended_at": ended_us / 1e6}
-    return native_record(received_at_us=ended_us, kind="llm", status=status, **times, **fields)
+    started, ended = ended_us / 1e6 - seconds, ended_us / 1e6
+    return native_record(
+        received_at_us=ended_us, kind="llm", status=status, started_at=started, ended_at=ended, **fields
+    )
 
 
 async def folded_up_to(pool: asyncpg.Pool, moment: datetime) -> None:
