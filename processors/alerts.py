@@ -71,13 +71,8 @@ class AlertRules:
         """Look at the sessions that folds were added to: insert what fires, and note who fails if it goes idle."""
         if not self.by_project:
             return
-        touched = {
-            key
-            for columns in (fold["fold_sessions"] for fold in folds)
-            if columns
-            for key in zip(columns[0], columns[1], strict=True)
-            if key[0] in self.by_project
-        }
+        columns = [fold["fold_sessions"] for fold in folds if fold["fold_sessions"]]
+        touched = {key for one in columns for key in zip(one[0], one[1], strict=True) if key[0] in self.by_project}
         if not touched:
             return
         keys = sorted(touched)
@@ -108,9 +103,12 @@ async def insert_alerts(
     event is an error has failed once the project's idle limit has passed by then.
     """
     rules = [
-        (project_id, rule.name, str(rule.__struct_config__.tag), threshold_of(rule), requests_min_of(rule), limit)
-        for project_id, (own, limit) in sorted((key, (it.rules, it.idle_limit_seconds)) for key, it in projects.items())
-        for rule in own
+        (
+            *(project_id, rule.name, rule.__struct_config__.tag, threshold_of(rule)),
+            *(requests_min_of(rule), own.idle_limit_seconds),
+        )
+        for project_id, own in projects.items()
+        for rule in own.rules
     ]
     columns = [list(column) for column in zip(*rules, strict=True)]
     await connection.execute(load_sql("processors", "insert_alerts"), *columns_of(keys), *columns, idle_as_of)

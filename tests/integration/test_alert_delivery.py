@@ -9,8 +9,6 @@ import hmac
 import json
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
 from typing import Any, cast
 from uuid import uuid4
 
@@ -20,7 +18,7 @@ import pytest
 from infra.postgres import make_pool
 from infra.projects import change_settings, ensure_project
 from processors.alert_delivery import ATTEMPTS_MAX, LEASE_SECONDS, deliver_alerts
-from tests.services import free_ports
+from tests.webhooks import Receiver, listening
 
 SIGNED_WITH = "0123456789abcdef"
 INSERT = """
@@ -28,44 +26,6 @@ INSERT = """
         error_count, cost_nanousd, duration_us)
     VALUES ($1, $2, 'costly', 'cost_above', 0.5, 's-1', 'Trip', 3, 1, 600000000, 1500)
 """
-
-
-@dataclass
-class Receiver:
-    """What was posted, and what is answered: a status line, or None to say nothing at all."""
-
-    answer: str | None = "200 OK"
-    port: int = field(default_factory=lambda: free_ports(1)[0])
-    posts: list[tuple[dict[str, str], bytes]] = field(default_factory=list)
-    at_once: int = 0
-    at_once_max: int = 0
-
-    async def connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.at_once += 1
-        self.at_once_max = max(self.at_once, self.at_once_max)
-        try:
-            head = (await reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
-            headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in head[1:])}
-            self.posts.append((headers, await reader.readexactly(int(headers["content-length"]))))
-            if self.answer is None:
-                await reader.read()
-            else:
-                await asyncio.sleep(0)
-                writer.write(f"HTTP/1.1 {self.answer}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n".encode())
-        finally:
-            self.at_once -= 1
-            writer.close()
-
-    @property
-    def ids(self) -> list[str]:
-        return [headers["pathline-alert-id"] for headers, _ in self.posts]
-
-
-@asynccontextmanager
-async def listening(receiver: Receiver) -> AsyncIterator[Receiver]:
-    server = await asyncio.start_server(receiver.connected, "127.0.0.1", receiver.port)
-    async with server:
-        yield receiver
 
 
 @pytest.fixture
