@@ -8,4 +8,4 @@ JOIN unnest($3::integer[], $4::integer[]) AS p (project_id, idle_limit_seconds) 
 JOIN sessions AS s ON s.project_id = k.project_id AND s.session_key = k.session_key
 WHERE w.project_id = k.project_id AND w.session_key = k.session_key
     AND s.last_is_error AND s.outcome IS NULL
-    AND s.last_received_at >= $5 - make_interval(secs => p.idle_limit_seconds)
+    AND s.last_received_at >= $5::timestamptz - make_interval(secs => p.idle_limit_seconds)
