@@ -20,6 +20,7 @@ from ingest.event import Record
 from processors.__main__ import command
 from processors.alerts import AlertRules
 from processors.batch import DeadLetter, Place
+from processors.errors import StoreAway
 from processors.idle_failures import fire_idle_failures
 from processors.retention import retain
 from processors.span_store import SpanStore
@@ -131,7 +132,7 @@ async def test_a_batch_that_does_not_commit_fires_nothing(store: Store, pool: as
     """The dead letters come last, and this one cannot be written."""
     batch = make_slice([request(cost_nanousd=2_000_000)])
     batch.dead_letters.append(DeadLetter(Place(TOPIC, 0, 0), None, b"", "decode", cast(Any, None), ""))
-    with pytest.raises(asyncpg.PostgresError):
+    with pytest.raises(StoreAway):
         await store.commit([batch])
     assert await fired(pool) == []
 
