@@ -45,6 +45,9 @@ _REMEDIES = {
     "events_per_second_max": "a whole number from 1, or none",
     "masking": 'an array of rules, each with exactly one of "key", "pattern" and "builtin"',
     "mappings": 'an array of objects with "field", "attribute" and perhaps "scope"',
+    "alerts": 'an array of rules, each with "name" and "kind": "session_failed", "cost_above" with "usd", '
+    '"duration_above" with "seconds", or "error_share_above" with "share" and "requests_min"',
+    "webhook": 'an object with "url" and "secret" (16 to 256 characters), or none',
 }
 """What a setting may be, for whoever gave something else."""
 
@@ -103,6 +106,8 @@ def set_project(
     trace_as_session: Flag = None,
     masking: Array = None,
     mappings: Array = None,
+    alerts: Array = None,
+    webhook: Array = None,
 ) -> None:
     """Change settings of a project, as a new version; without options, show them. `none` takes a limit away."""
     with one_line_errors():
@@ -118,6 +123,8 @@ def set_project(
             **({} if trace_as_session is None else {"otlp_trace_as_session": trace_as_session}),
             **({} if masking is None else {"masking": _array("masking", masking)}),
             **({} if mappings is None else {"mappings": _array("mappings", mappings)}),
+            **({} if alerts is None else {"alerts": _array("alerts", alerts)}),
+            **({} if webhook is None else {"webhook": None if webhook == "none" else _array("webhook", webhook)}),
         }
         for field, value in changes.items():
             _check(field, value)
@@ -255,7 +262,7 @@ def _numbers(**texts: str | None) -> dict[str, Any]:
 
 
 def _array(field: str, text: str) -> Any:
-    """The JSON that was typed, or that the named file holds."""
+    """The JSON value that was typed, or that the named file holds."""
     if not text.lstrip().startswith(("[", "{")):
         try:
             text = Path(text).read_text(encoding="utf-8")
@@ -277,8 +284,10 @@ def _check(field: str, value: Any) -> None:
 
 
 def _shown(settings: ProjectSettings) -> dict[str, str]:
-    """Every setting as text."""
+    """Every setting as text, without the webhook's secret."""
     values = {field: getattr(settings, field) for field in settings.__struct_fields__}
+    if settings.webhook is not None:
+        values["webhook"] = {"url": settings.webhook.url, "secret": "not shown"}
     return {field: "none" if value is None else msgspec.json.encode(value).decode() for field, value in values.items()}
 
 

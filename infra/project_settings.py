@@ -5,9 +5,11 @@ replay years later, decides as it did the first time.
 """
 
 from typing import Annotated
+from urllib.parse import urlsplit
 
 import msgspec
 
+from infra.alert_rules import AlertRule, Webhook
 from infra.masking_patterns import BUILTINS, InvalidPattern, check_pattern
 
 Seconds = Annotated[int, msgspec.Meta(ge=1, le=7 * 24 * 3600)]
@@ -62,6 +64,10 @@ class ProjectSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, o
     mappings: Annotated[tuple[Mapping, ...], msgspec.Meta(max_length=100)] = ()
     """In order; the first that finds a value decides its field."""
     masking: Annotated[tuple[MaskingRule, ...], msgspec.Meta(max_length=100)] = ()
+    alerts: Annotated[tuple[AlertRule, ...], msgspec.Meta(max_length=20)] = ()
+    """Not by the version that a record names: the current ones count."""
+    webhook: Webhook | None = None
+    """Where alerts are sent."""
 
 
 DEFAULTS = ProjectSettings()
@@ -74,7 +80,8 @@ def parse_settings(text: str | bytes) -> ProjectSettings:
     """Settings from their JSON; what is left out has its default.
 
     Raises:
-        InvalidSettings: not JSON, an unknown field, a value out of range, or a masking rule that cannot be run.
+        InvalidSettings: not JSON, an unknown field, a value out of range, a masking rule that cannot be run, two alerts
+            of one name, or a webhook's URL that cannot be called.
     """
     try:
         settings = _decoder.decode(text)
@@ -83,6 +90,8 @@ def parse_settings(text: str | bytes) -> ProjectSettings:
     for place, rule in enumerate(settings.masking):
         if wrong := _masking_fault(rule):
             raise InvalidSettings(f"Invalid settings: masking[{place}] {wrong}")
+    if wrong := _alerts_fault(settings):
+        raise InvalidSettings(f"Invalid settings: {wrong}")
     return settings
 
 
@@ -90,7 +99,7 @@ def check_together(settings: ProjectSettings) -> ProjectSettings:
     """The settings, if each goes with the others.
 
     Raises:
-        InvalidSettings: sessions would leave before their requests.
+        InvalidSettings: sessions would leave before their requests, or alerts have nowhere to go.
     """
     sessions, requests = settings.session_retention_days, settings.retention_days
     if sessions is not None and (requests is None or sessions < requests):
@@ -98,6 +107,8 @@ def check_together(settings: ProjectSettings) -> ProjectSettings:
             "Invalid settings: session_retention_days may not be shorter than retention_days, which is "
             f"{requests or 'none'}: sessions stay as long as their requests"
         )
+    if settings.alerts and settings.webhook is None:
+        raise InvalidSettings("Invalid settings: alerts need a webhook: set both, or no alerts")
     return settings
 
 
@@ -117,3 +128,23 @@ def _masking_fault(rule: MaskingRule) -> str | None:
         except InvalidPattern as fault:
             return f"has the invalid pattern '{rule.pattern[:64]}': {fault}"
     return None
+
+
+def _alerts_fault(settings: ProjectSettings) -> str | None:
+    names = [rule.name for rule in settings.alerts]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        return f"alerts has the name '{twice[0]}' twice"
+    if settings.webhook is not None and not _is_web_address(settings.webhook.url):
+        return "webhook.url is no http or https address of a host, without user and password"
+    return None
+
+
+def _is_web_address(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        # Looked at for its ValueError.
+        _ = parts.port
+    except ValueError:
+        return False
+    is_plain = url.isascii() and url.isprintable() and " " not in url
+    return is_plain and parts.scheme in ("http", "https") and bool(parts.hostname) and "@" not in parts.netloc

@@ -14,12 +14,14 @@ from infra.postgres import load_sql, make_pool
 from infra.settings import KafkaSettings, LocalSettings, PostgresSettings
 from infra.telemetry import configure_logging
 from processors.accept_gap import accept_gap
+from processors.alert_commands import alerts
 from processors.dead_letter_commands import dead_letters, resume
 from processors.lag import Line, read_lag
 from processors.settings import ProcessorSettings, hot_instance_id, leader_instance_id
 
 command = typer.Typer(add_completion=False, no_args_is_help=False, pretty_exceptions_enable=False)
 command.add_typer(dead_letters, name="dead-letters")
+command.add_typer(alerts, name="alerts")
 command.command("resume")(resume)
 
 

@@ -24,10 +24,13 @@ from infra.kafka import CONSUMER_SESSION_TIMEOUT_MS, REQUEST_TIMEOUT_MS, make_co
 from infra.postgres import make_pool
 from infra.projects import SettingsBook
 from infra.settings import KafkaSettings
+from processors.alert_delivery import deliver_alerts
+from processors.alerts import AlertRules
 from processors.batch import EventReader, Reader
 from processors.consume import Consume
 from processors.days import make_days_ahead
 from processors.errors import TROUBLE
+from processors.idle_failures import fire_idle_failures
 from processors.leader import Job, Leader
 from processors.operations import make_server, open_listener
 from processors.retention import retain
@@ -57,11 +60,11 @@ class Stream:
 def streams(kafka: KafkaSettings, settings: ProcessorSettings) -> list[Stream]:
     """Everything that a worker consumes."""
     return [
-        Stream(kafka.events_topic, settings.group_id, lambda pool: (Store(pool), EventReader())),
+        Stream(kafka.events_topic, settings.group_id, lambda pool: (Store(pool, AlertRules(pool)), EventReader())),
         Stream(
             kafka.spans_topic,
             settings.spans_group_id,
-            lambda pool: (SpanStore(pool), SpanReader(SettingsBook(pool))),
+            lambda pool: (SpanStore(pool, AlertRules(pool)), SpanReader(SettingsBook(pool))),
         ),
     ]
 
@@ -71,6 +74,8 @@ def leader_jobs(settings: ProcessorSettings) -> list[Job]:
     return [
         Job("make_days_ahead", settings.days_interval_seconds, make_days_ahead),
         Job("retain", settings.retention_interval_seconds, retain),
+        Job("fire_idle_failures", settings.idle_failures_interval_seconds, fire_idle_failures),
+        Job("deliver_alerts", settings.alerts_interval_seconds, deliver_alerts),
     ]
 
 

@@ -24,6 +24,8 @@ CHECK_SECONDS = 1.0
 SESSION_IDLE_MAX_MS = 5_000
 STATEMENT_TIMEOUT_MS = 25_000
 JOB_CONNECTIONS_MAX = 3
+NAMED_INTERVAL_SECONDS_MIN = 60.0
+"""Runs of jobs with shorter intervals are not in the log, unless they fail."""
 
 
 @dataclass(frozen=True)
@@ -103,7 +105,9 @@ class Leader:
                 "job_failed", job=job.name, seconds=round(clock() - began, 3), fault=f"{type(fault).__name__}: {fault}"
             )
         else:
-            self._log.info("job_done", job=job.name, seconds=round(clock() - began, 3))
+            # One that runs every few seconds would say so all day; it says itself what it did.
+            say = self._log.info if job.interval_seconds >= NAMED_INTERVAL_SECONDS_MIN else self._log.debug
+            say("job_done", job=job.name, seconds=round(clock() - began, 3))
 
     @asynccontextmanager
     async def _pool(self, connections_max: int, **options: str) -> AsyncIterator[asyncpg.Pool]:

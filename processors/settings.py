@@ -18,6 +18,10 @@ class ProcessorSettings(StageSettings):
     """Between two runs of the leader's job that makes the partitions of the next days."""
     retention_interval_seconds: float = Field(600.0, alias="PROCESSORS_RETENTION_INTERVAL_SECONDS", gt=0)
     """Between two runs of the leader's job that removes what is older than its project keeps."""
+    idle_failures_interval_seconds: float = Field(5.0, alias="PROCESSORS_IDLE_FAILURES_INTERVAL_SECONDS", gt=0)
+    """Between two looks of the leader for sessions that failed by going idle."""
+    alerts_interval_seconds: float = Field(1.0, alias="PROCESSORS_ALERTS_INTERVAL_SECONDS", gt=0)
+    """Between two looks of the leader for alerts to be sent."""
     memory_bytes_max: int = Field(96 * 1024 * 1024, alias="PROCESSORS_MEMORY_BYTES_MAX", ge=80 * 1024 * 1024)
     """Record bytes that a worker holds, fetched or in work, a share for each stream; beyond it partitions pause."""
     host: str = Field("127.0.0.1", alias="PROCESSORS_HOST")

@@ -6,6 +6,7 @@ windows without a batch takes the same row.
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -16,6 +17,7 @@ import structlog
 
 from infra.postgres import load_sql
 from ingest.event import Event
+from processors.alerts import NO_RULES, AlertRules
 from processors.batch import DeadLetter, Decoded, Place, Received, Slice
 from processors.errors import TROUBLE, StoreAway
 from processors.rollup import cached_path, cached_text_key, fold
@@ -72,8 +74,8 @@ class Change(msgspec.Struct, gc=False):
 class SpanStore(Store):
     """The processors' door to Postgres for the topic of spans."""
 
-    def __init__(self, pool: asyncpg.Pool) -> None:
-        super().__init__(pool)
+    def __init__(self, pool: asyncpg.Pool, rules: AlertRules = NO_RULES) -> None:
+        super().__init__(pool, rules)
         self._clock: datetime | None = None
 
     async def observe(self, topic: str, seen: dict[int, tuple[int, int]], asked_at: datetime) -> None:
@@ -100,10 +102,11 @@ class SpanStore(Store):
                     awaited = await load_awaited(connection, [partition])
                     known, waiting = await load_known(connection, [], awaited)
                     await join_and_write(
-                        connection, topic, {}, known, waiting, awaited, {partition: read_to}, apart=apart
+                        connection, topic, {}, known, waiting, awaited, {partition: read_to}, self._rules, apart=apart
                     )
 
         try:
+            await self._rules.refresh()
             async with self._pool.acquire() as connection:
                 await whole_or_apart(attempt)
         except TROUBLE as fault:
@@ -128,7 +131,9 @@ class SpanStore(Store):
             item = items.get((received.place.partition, received.place.offset))
             link = make_link(received, arrived[received.place.partition, received.place.offset], item)
             links[link.key] = Change(link, received, item)
-        refused = await join_and_write(connection, parts[0].topic, links, known, waiting, awaited, read_to, apart=apart)
+        refused = await join_and_write(
+            connection, parts[0].topic, links, known, waiting, awaited, read_to, self._rules, apart=apart
+        )
         new = {item.place for item in fresh}
         stored.new -= sum(letter.place in new for letter in refused)
         await forget(connection, parts, read_to)
@@ -143,6 +148,7 @@ async def join_and_write(
     waiting: list[Link],
     awaited: list[Key],
     read_to: dict[int, datetime],
+    rules: AlertRules,
     *,
     apart: bool,
 ) -> list[DeadLetter]:
@@ -159,7 +165,7 @@ async def join_and_write(
     settle_new(new.values(), found)
     joined = [link for link in [*known.values(), *due] if link.key in found and link.key not in new]
     changes = [*new.values(), *await changes_of(connection, topic, joined, found)]
-    refused = await write(connection, changes, apart=apart)
+    refused = await write(connection, changes, rules, apart=apart)
     if awaited or len(waiting) >= WAITING_SPANS_MAX:
         await note_waiting(connection, woken)
     return refused
@@ -231,13 +237,13 @@ async def changes_of(
     return changes
 
 
-async def write(connection: Connection, changes: list[Change], *, apart: bool) -> list[DeadLetter]:
+async def write(connection: Connection, changes: list[Change], rules: AlertRules, *, apart: bool) -> list[DeadLetter]:
     """Write changes; with `apart` those that the database refuses come back as dead letters, or are given up."""
     if not apart:
-        await write_changes(connection, changes)
+        await write_changes(connection, changes, rules=rules)
         return []
     letters, given_up = [], []
-    for change, fault in await write_apart(connection, changes, write_changes):
+    for change, fault in await write_apart(connection, changes, partial(write_changes, rules=rules)):
         if change.received is not None:
             letters.append(refusal(change.received, fault))
         else:
@@ -249,17 +255,22 @@ async def write(connection: Connection, changes: list[Change], *, apart: bool) -
     return letters
 
 
-async def write_changes(connection: Connection, changes: list[Change]) -> None:
-    """Write new events, what changes about stored ones, the roll-ups of both, and what is remembered of the spans."""
+async def write_changes(connection: Connection, changes: list[Change], *, rules: AlertRules) -> None:
+    """Write new events, what changes about stored ones, the roll-ups of both, and what is remembered of the spans.
+
+    Rules look at the sessions last: between the two folds a session counts what nested spans both report.
+    """
     items = [change.item for change in changes if change.item is not None]
     after = [(change.link, change.after) for change in changes if change.after is not None]
     before = [change.before for change in changes if change.before is not None]
-    await write_events(
+    added = await write_events(
         connection, sorted(items, key=lambda item: (item.event.project_id, item.day, item.event.event_id))
     )
+    changed = fold([joining for _, joining in after], before)
     if after:
         await connection.execute(load_sql("processors", "update_joined_events"), *joined_columns(after))
-        await write_folds(connection, fold([joining for _, joining in after], before))
+        await write_folds(connection, changed)
+    await rules.fire(connection, added, changed)
     await insert_links(connection, [change.link for change in changes if change.received is not None])
     await update_links(connection, [change.link for change in changes if change.received is None])
 

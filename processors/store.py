@@ -14,6 +14,7 @@ from typing import Any, Protocol, TypeVar
 import asyncpg
 
 from infra.postgres import load_sql
+from processors.alerts import NO_RULES, AlertRules
 from processors.batch import LONGEST_DETAIL_CHARACTERS, DeadLetter, Decoded, Place, Slice
 from processors.dead_letters import (
     lock_requeued,
@@ -46,10 +47,11 @@ class Stored:
 
 
 class Store:
-    """The processors' door to Postgres."""
+    """The processors' door to Postgres. Only that of the served generation is given rules to fire alerts by."""
 
-    def __init__(self, pool: asyncpg.Pool) -> None:
+    def __init__(self, pool: asyncpg.Pool, rules: AlertRules = NO_RULES) -> None:
         self._pool = pool
+        self._rules = rules
         self._days: set[date] = set()
         self._guard = ShareGuard()
 
@@ -87,6 +89,7 @@ class Store:
                 read the stored offsets before trying again.
         """
         try:
+            await self._rules.refresh()
             await self._ensure_days(slices)
             async with self._pool.acquire() as connection:
                 return await whole_or_apart(lambda apart: self._attempt(connection, slices, apart=apart))
@@ -120,6 +123,7 @@ class Store:
             StoreAway: the database is in trouble; what was committed is not wanted any more.
         """
         try:
+            await self._rules.refresh()
             await self._ensure_days([part])
             async with self._pool.acquire() as connection:
                 return await whole_or_apart(
@@ -188,11 +192,14 @@ class Store:
         """
         fresh, stored = await new_events(connection, [item for part in slices for item in part.events])
         if not apart:
-            await write_events(connection, fresh)
+            await self._write(connection, fresh)
             return stored, []
-        refused = [refusal(item, fault) for item, fault in await write_apart(connection, fresh, write_events)]
+        refused = [refusal(item, fault) for item, fault in await write_apart(connection, fresh, self._write)]
         stored.new -= len(refused)
         return stored, refused
+
+    async def _write(self, connection: Connection, events: list[Decoded]) -> None:
+        await self._rules.fire(connection, await write_events(connection, events))
 
 
 Result = TypeVar("Result")
@@ -277,13 +284,15 @@ async def _within_retention(connection: Connection, events: list[Decoded]) -> li
     ]
 
 
-async def write_events(connection: Connection, events: list[Decoded]) -> None:
-    """Write requests, records and roll-ups of events that are new."""
+async def write_events(connection: Connection, events: list[Decoded]) -> dict[str, Columns]:
+    """Write requests, records and roll-ups of events that are new; what was added to the roll-ups."""
+    folds = fold(events)
     if not events:
-        return
+        return folds
     await connection.copy_records_to_table("requests", records=map(request_row, events), columns=REQUEST_COLUMNS)
     await connection.copy_records_to_table("records", records=map(record_row, events), columns=RECORD_COLUMNS)
-    await write_folds(connection, fold(events))
+    await write_folds(connection, folds)
+    return folds
 
 
 async def write_folds(connection: Connection | asyncpg.Connection, folds: dict[str, Columns]) -> None:

@@ -113,6 +113,53 @@ CREATE TABLE requests_since (
     day date NOT NULL
 );
 
+-- Sessions that failed, cost too much, … by a rule of their project: what is to be sent to the project's webhook, and what
+-- became of it. Outside the generations. One row a session and rule, for as long as the session: a rule fires once.
+CREATE TABLE alerts (
+    -- What receivers know it by, at every attempt.
+    alert_id uuid DEFAULT gen_random_uuid() CONSTRAINT alerts_pk PRIMARY KEY,
+    project_id integer NOT NULL,
+    session_key uuid NOT NULL,
+    -- The rule's name, kind and threshold (in the unit of the setting; null for failed sessions) when it fired.
+    rule text NOT NULL,
+    kind text NOT NULL,
+    threshold double precision,
+    -- The session as it was then.
+    session_id text NOT NULL,
+    session_name text,
+    request_count bigint NOT NULL,
+    error_count bigint NOT NULL,
+    cost_nanousd bigint NOT NULL,
+    duration_us bigint NOT NULL,
+    fired_at timestamptz NOT NULL DEFAULT now(),
+    -- pending: to be sent, or sent again. delivered: the receiver took it. failed: it was given up.
+    state text NOT NULL DEFAULT 'pending' CONSTRAINT alert_state_is_known CHECK (state IN ('pending', 'delivered', 'failed')),
+    -- Those that were begun; the one that was begun last ends before next_attempt_at, or was lost.
+    attempts integer NOT NULL DEFAULT 0,
+    next_attempt_at timestamptz NOT NULL DEFAULT now(),
+    last_error text,
+    delivered_at timestamptz,
+    CONSTRAINT alerts_fire_once UNIQUE (project_id, session_key, rule)
+);
+
+-- What is to be sent next, by project.
+CREATE INDEX alerts_pending ON alerts (project_id, next_attempt_at) WHERE state = 'pending';
+
+-- The newest alerts of a project.
+CREATE INDEX alerts_by_time ON alerts (project_id, fired_at DESC);
+
+-- Sessions whose latest event is an error, and when they have failed by idleness if nothing more comes; maybe it came. Only
+-- of projects with a rule for failed sessions: an index on sessions would be written at every change of every session.
+CREATE TABLE failure_watches (
+    project_id integer NOT NULL,
+    session_key uuid NOT NULL,
+    due_at timestamptz NOT NULL,
+    CONSTRAINT failure_watches_pk PRIMARY KEY (project_id, session_key)
+);
+
+-- Who is due.
+CREATE INDEX failure_watches_by_due ON failure_watches (due_at);
+
 -- Records: what was received, once per event, shared by all generations. `envelope` is the record without its bodies.
 -- Partitioned by `day`, the UTC day of the start; days far from the receipt lie in the ordinary partition 0001-01-01.
 CREATE TABLE records (

@@ -10,6 +10,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from infra.__main__ import command
+from infra.alert_rules import CostAbove, Webhook
 from infra.key_ring import KeyRing
 from infra.project_settings import Mapping, MaskingRule, ProjectSettings
 from infra.projects import Credential, find_project, hash_key, make_key
@@ -90,6 +91,28 @@ async def test_a_setting_is_a_new_version_that_the_next_event_is_received_under(
     versions = await connection.fetch("SELECT version FROM project_settings ORDER BY version")
     assert [row["version"] for row in versions] == [1, 2, 3]
     assert "retention_days" not in (await in_thread(infra, "projects", "list")).stdout
+
+
+async def test_alerts_and_their_webhook_are_set_together_and_the_secret_is_not_shown(
+    infra: Infra, connection: asyncpg.Connection, tmp_path: Path
+) -> None:
+    webhook = tmp_path / "webhook.json"
+    webhook.write_text('{"url":"https://example.com/hook","secret":"0123456789abcdef"}')
+    rules = ("projects", "set", "trips", "--alerts", '[{"name":"costly","kind":"cost_above","usd":5}]')
+    await in_thread(infra, "projects", "create", "trips")
+    assert "alerts need a webhook" in (await in_thread(infra, *rules, code=2)).stderr
+    shown = (await in_thread(infra, *rules, "--webhook", str(webhook))).stdout
+    shown += (await in_thread(infra, "projects", "list")).stdout
+    assert "https://example.com/hook" in shown
+    assert "0123456789abcdef" not in shown
+    settings = (await find_project(connection, "trips")).settings
+    assert settings.alerts == (CostAbove(name="costly", usd=5.0),)
+    assert settings.webhook == Webhook("https://example.com/hook", "0123456789abcdef")
+    taken_away = ("projects", "set", "trips", "--webhook", "none")
+    assert "alerts need a webhook" in (await in_thread(infra, *taken_away, code=2)).stderr
+    await in_thread(infra, *taken_away, "--alerts", "[]")
+    settings = (await find_project(connection, "trips")).settings
+    assert (settings.alerts, settings.webhook) == ((), None)
 
 
 async def test_settings_that_say_the_same_are_no_new_version(infra: Infra, connection: asyncpg.Connection) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from infra.alert_rules import Webhook
 from infra.key_snapshot import AGE_SECONDS_MAX, Picture, read_snapshot, snapshot_file, write_snapshot
 from infra.project_settings import DEFAULTS, MaskingRule, ProjectSettings
 from infra.projects import Credential, hash_key, make_key
@@ -36,6 +37,16 @@ def test_what_is_written_is_read_back(tmp_path: Path) -> None:
     write_snapshot(file, second)
     assert read_snapshot(file) == second
     assert [path.name for path in file.parent.iterdir()] == ["keys.json"]
+
+
+def test_the_secret_of_a_webhook_is_not_in_the_file(tmp_path: Path) -> None:
+    file = tmp_path / "keys.json"
+    settings = ProjectSettings(retention_days=30, webhook=Webhook("https://example.com/", "0123456789abcdef"))
+    write_snapshot(file, Picture(time.time(), {hash_key("sk-one"): Credential(1, True, True, 2, settings)}))
+    assert "0123456789abcdef" not in file.read_text()
+    picture = read_snapshot(file)
+    assert picture is not None
+    assert picture.credentials[hash_key("sk-one")].settings == ProjectSettings(retention_days=30)
 
 
 def test_only_the_owner_reads_the_file_and_it_holds_no_key(tmp_path: Path) -> None:

@@ -37,6 +37,23 @@ def refusal_of(*arguments: str, stdin: str = "") -> str:
         ("--masking", "no such file.json", "No such file"),
         ("--mappings", '[{"field":"nothing","attribute":"a"}]', "mappings[0].field"),
         ("--mappings", '{"field":"user_id"}', "give an array of objects"),
+        ("--alerts", '[{"name":"a","kind":"sesion_failed"}]', "alerts[0].kind"),
+        ("--alerts", '[{"name":"a b","kind":"session_failed"}]', "alerts[0].name"),
+        ("--alerts", '[{"name":"a","kind":"cost_above"}]', "required field `usd`"),
+        ("--alerts", '[{"name":"a","kind":"cost_above","usd":-1}]', "alerts[0].usd"),
+        ("--alerts", '[{"name":"a","kind":"cost_above","usd":1,"share":0.5}]', "unknown field `share`"),
+        ("--alerts", '[{"name":"a","kind":"error_share_above","share":1,"requests_min":5}]', "alerts[0].share"),
+        (
+            "--alerts",
+            '[{"name":"a","kind":"duration_above","seconds":1},{"name":"a","kind":"session_failed"}]',
+            "twice",
+        ),
+        ("--webhook", '{"url":"https://example.com/"}', "required field `secret`"),
+        ("--webhook", '{"url":"https://example.com/","secret":"short"}', "webhook.secret"),
+        ("--webhook", '{"url":"ftp://example.com/","secret":"0123456789abcdef"}', "no http or https address"),
+        ("--webhook", '{"url":"https://u:p@example.com/","secret":"0123456789abcdef"}', "without user and password"),
+        ("--webhook", '{"url":"https://example.com:99999/","secret":"0123456789abcdef"}', "no http or https address"),
+        ("--webhook", '{"url":"https:///x","secret":"0123456789abcdef"}', "no http or https address"),
     ],
 )
 def test_a_bad_value_is_named_with_what_it_may_be(option: str, value: str, text: str) -> None:
