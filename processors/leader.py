@@ -102,6 +102,8 @@ class Leader:
             self._log.error(
                 "job_failed", job=job.name, seconds=round(clock() - began, 3), fault=f"{type(fault).__name__}: {fault}"
             )
+            # A session stays read-only when the server is not any more.
+            await pool.expire_connections()
         else:
             self._log.info("job_done", job=job.name, seconds=round(clock() - began, 3))
 

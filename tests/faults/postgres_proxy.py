@@ -52,9 +52,10 @@ class PostgresProxy:
         self.delay_seconds = 0.0
         """Before each statement."""
 
-    def address(self, *, user: str, password: str) -> str:
-        """A DSN that leads through here."""
-        return urlunsplit(self._target._replace(netloc=f"{user}:{password}@127.0.0.1:{self._port}"))
+    def address(self, *, user: str | None = None) -> str:
+        """A DSN that leads through here; as another user, whose password is its name."""
+        credentials = f"{user}:{user}" if user else f"{self._target.username}:{self._target.password}"
+        return urlunsplit(self._target._replace(netloc=f"{credentials}@127.0.0.1:{self._port}"))
 
     def set_trap(self, statement: bytes, where: Where) -> Trap:
         """Wait for a statement."""

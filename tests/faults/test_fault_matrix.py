@@ -25,7 +25,7 @@ import pytest
 from infra.local.engine import Engine
 from infra.topics import Topic
 from tests.faults.feed import LONG, Feed, draw_seed
-from tests.faults.postgres_proxy import PostgresProxy, Where
+from tests.faults.postgres_proxy import PostgresProxy, Trap, Where
 from tests.processes import Stage
 from tests.services import run_statements, wait_until
 from tests.topic_worker import await_joined, worker
@@ -33,6 +33,8 @@ from tests.topic_worker import await_joined, worker
 OUTAGE_SECONDS = 30.0 if LONG else 2.0
 STATEMENT_SECONDS = 2.0 if LONG else 0.4
 """What a statement takes of a slow database; a batch has about twelve."""
+IDLE_IN_TRANSACTION_SECONDS = 5.0
+"""What the server lets a transaction wait for its next statement."""
 TROUBLE_SEEN_SECONDS = 10 + OUTAGE_SECONDS
 
 
@@ -68,22 +70,28 @@ class Bench:
         await asyncio.sleep(OUTAGE_SECONDS)
 
 
-async def cut(bench: Bench, statement: bytes, where: Where) -> None:
+async def spring(bench: Bench, statement: bytes, where: Where) -> Trap:
     trap = bench.proxy.set_trap(statement, where)
     async with asyncio.timeout(TROUBLE_SEEN_SECONDS):
         await trap.sprung.wait()
+    return trap
+
+
+async def hold_commit(bench: Bench) -> Trap:
+    """Everything of a batch is written, and its COMMIT on its way."""
+    return await spring(bench, b"COMMIT", Where.HOLD)
 
 
 async def cut_in_transaction(bench: Bench) -> None:
-    await cut(bench, b'COPY "records"', Where.CUT_BEFORE)
+    await spring(bench, b'COPY "records"', Where.CUT_BEFORE)
 
 
 async def cut_before_commit(bench: Bench) -> None:
-    await cut(bench, b"COMMIT", Where.CUT_BEFORE)
+    await spring(bench, b"COMMIT", Where.CUT_BEFORE)
 
 
 async def cut_after_commit(bench: Bench) -> None:
-    await cut(bench, b"COMMIT", Where.CUT_AFTER)
+    await spring(bench, b"COMMIT", Where.CUT_AFTER)
 
 
 async def read_only(bench: Bench) -> None:
@@ -125,12 +133,12 @@ async def slow(bench: Bench) -> None:
     bench.proxy.delay_seconds = 0.0
 
 
-async def freeze(pids: Iterable[int]) -> None:
+async def freeze(pids: Iterable[int], *, seconds: float = OUTAGE_SECONDS) -> None:
     stopped = list(pids)
     for pid in stopped:
         os.kill(pid, signal.SIGSTOP)
     try:
-        await asyncio.sleep(OUTAGE_SECONDS)
+        await asyncio.sleep(seconds)
     finally:
         for pid in stopped:
             os.kill(pid, signal.SIGCONT)
@@ -151,23 +159,41 @@ async def worker_frozen(bench: Bench) -> None:
     await freeze([bench.stage.process.pid])
 
 
+async def postgres_killed(bench: Bench) -> None:
+    """In the middle of a batch."""
+    await hold_commit(bench)
+    await kill(bench.engines["postgres"])
+
+
+async def kafka_killed(bench: Bench) -> None:
+    await kill(bench.engines["kafka"])
+
+
+async def kill(engine: Engine) -> None:
+    await engine.kill()
+    if LONG:
+        await asyncio.sleep(OUTAGE_SECONDS)
+    await engine.start()
+
+
 async def worker_killed(bench: Bench) -> None:
+    """In the middle of a batch."""
+    await hold_commit(bench)
     bench.stage.kill()
     bench.stage.start()
 
 
 async def frozen_in_transaction(bench: Bench) -> None:
     """Longer than a transaction may be idle, so that it comes back to one that is gone."""
-    trap = bench.proxy.set_trap(b"COMMIT", Where.HOLD)
-    async with asyncio.timeout(TROUBLE_SEEN_SECONDS):
-        await trap.sprung.wait()
-    await worker_frozen(bench)
+    trap = await hold_commit(bench)
+    await freeze([bench.stage.process.pid], seconds=max(OUTAGE_SECONDS, IDLE_IN_TRANSACTION_SECONDS + 1))
     trap.released.set()
 
 
 FAULTS: tuple[Callable[[Bench], Awaitable[None]], ...] = (
     *(cut_in_transaction, cut_before_commit, cut_after_commit, read_only, disk_full, out_of_connections, slow),
-    *(postgres_frozen, kafka_frozen, worker_frozen, frozen_in_transaction, worker_killed),
+    *(postgres_frozen, kafka_frozen, worker_frozen, frozen_in_transaction),
+    *(postgres_killed, kafka_killed, worker_killed),
 )
 
 
@@ -187,7 +213,7 @@ async def set_up(feed: Feed, spans_topic: Topic, engines: dict[str, Engine], fol
     """A worker behind a door that breaks, in its groups, and events that come all the time."""
     proxy = PostgresProxy(feed.dsn)
     async with ordinary_role(feed.dsn) as role, proxy.serve():
-        broken = proxy.address(user=role, password=role)
+        broken = proxy.address(user=role)
         with worker(feed.kafka, broken, feed.topic, spans_topic, folder) as stage:
             await await_joined(feed.kafka, feed.topic, seconds=40)
             async with feed.flowing():
@@ -216,3 +242,4 @@ async def test_one_fault_after_the_other(
             began = time.monotonic()
             await fault(bench)
             await feed.assert_kept_up(fault.__name__, began, time.monotonic())
+            assert bench.stage.process.poll() is None, "the worker itself must outlive the outage"
