@@ -20,7 +20,7 @@ from tests.topic_worker import end_offsets, publisher_of
 LONG = os.environ.get("PATHLINE_FAULTS") == "long"
 RECOVERY_SECONDS_MAX = 15.0
 """After the end of an outage."""
-CHUNK_EVENTS, PAUSE_SECONDS = 20, 0.08
+CHUNK_EVENTS, PAUSE_SECONDS = 15, 0.1
 SESSIONS = 60
 
 

@@ -49,6 +49,8 @@ class PostgresProxy:
         self._target = urlsplit(dsn)
         self._port = 0
         self.trap: Trap | None = None
+        self.held: Trap | None = None
+        """The last one that holds a statement."""
         self.delay_seconds = 0.0
         """Before each statement."""
 
@@ -83,6 +85,8 @@ class PostgresProxy:
             yield
         finally:
             server.close()
+            if self.held is not None:
+                self.held.released.set()
             relaying = list(clients)
             for client in clients.values():
                 client.transport.abort()
@@ -116,12 +120,14 @@ class PostgresProxy:
             await server.drain()
 
     async def _relay_answers(self, answers: asyncio.StreamReader, session: _Session) -> None:
-        while data := await answers.read(64 * 1024):
-            if session.deaf:
-                break
-            session.client.write(data)
-            await session.client.drain()
-        session.client.transport.abort()
+        try:
+            while data := await answers.read(64 * 1024):
+                if session.deaf:
+                    break
+                session.client.write(data)
+                await session.client.drain()
+        finally:
+            session.client.transport.abort()
 
     async def _meet(self, kind: bytes, body: bytes, session: _Session) -> None:
         if kind in STATEMENT_KINDS and self.delay_seconds:
@@ -138,6 +144,7 @@ class PostgresProxy:
                 case Where.CUT_AFTER:
                     session.deaf = True
                 case Where.HOLD:
+                    self.held = trap
                     await trap.released.wait()
         if kind == b"Q" and body.startswith((b"COMMIT", b"ROLLBACK;")):
             session.in_batch = False

@@ -161,8 +161,9 @@ async def worker_frozen(bench: Bench) -> None:
 
 async def postgres_killed(bench: Bench) -> None:
     """In the middle of a batch."""
-    await hold_commit(bench)
+    trap = await hold_commit(bench)
     await kill(bench.engines["postgres"])
+    trap.released.set()
 
 
 async def kafka_killed(bench: Bench) -> None:
@@ -177,9 +178,10 @@ async def kill(engine: Engine) -> None:
 
 
 async def worker_killed(bench: Bench) -> None:
-    """In the middle of a batch."""
-    await hold_commit(bench)
+    """With a COMMIT on its way, which arrives."""
+    trap = await hold_commit(bench)
     bench.stage.kill()
+    trap.released.set()
     bench.stage.start()
 
 
