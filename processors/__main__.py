@@ -10,6 +10,7 @@ from rich.table import Table
 
 from infra.kafka import make_consumer
 from infra.kafka_groups import remove_members
+from infra.kafka_logs import read_log
 from infra.postgres import load_sql, make_pool
 from infra.settings import KafkaSettings, LocalSettings, PostgresSettings
 from infra.telemetry import configure_logging
@@ -85,7 +86,6 @@ async def _unpriced(limit: int) -> list[asyncpg.Record]:
 
 
 async def _accept_gap() -> dict[str, dict[int, tuple[int, int]]]:
-    from processors.app import read_cluster_id
     from processors.store import Store
 
     kafka = KafkaSettings()
@@ -96,9 +96,9 @@ async def _accept_gap() -> dict[str, dict[int, tuple[int, int]]]:
     consumer = make_consumer(servers, group_id=None, instance_id=None)
     try:
         await consumer.start()
-        cluster_id = await read_cluster_id(servers)
         topics = (kafka.events_topic, kafka.spans_topic)
-        return {topic: await accept_gap(consumer, Store(pool), topic, cluster_id) for topic in topics}
+        logs = {topic: await read_log(servers, topic) for topic in topics}
+        return {topic: await accept_gap(consumer, Store(pool), topic, log) for topic, log in logs.items()}
     finally:
         await consumer.stop()
         await pool.close()

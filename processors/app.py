@@ -9,18 +9,19 @@ import socket
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import asyncpg
 import faust
 import structlog
-from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 from faust.exceptions import ConsumerNotStarted
 from faust.worker import Worker
 from mode import Service
 
-from infra.kafka import CONSUMER_SESSION_TIMEOUT_MS, REQUEST_TIMEOUT_MS, make_consumer
+from infra.kafka import CONSUMER_SESSION_TIMEOUT_MS, make_consumer
+from infra.kafka_logs import read_log
 from infra.postgres import make_pool
 from infra.projects import SettingsBook
 from infra.settings import KafkaSettings
@@ -125,7 +126,6 @@ class HotPath(Service):
             options={"enable_hashjoin": "off", "enable_mergejoin": "off", "enable_seqscan": "off"},
         )
         stack.push_async_callback(pool.close)
-        cluster_id = await read_cluster_id(self._servers)
         consumer = make_consumer(
             self._servers, group_id=self._stream.group_id, instance_id=hot_instance_id(self._settings.instance)
         )
@@ -137,7 +137,7 @@ class HotPath(Service):
             store,
             reader,
             self._stream.topic,
-            cluster_id=cluster_id,
+            read_log=partial(read_log, self._servers, self._stream.topic),
             batch_bytes_max=self._settings.batch_bytes_max,
             memory_bytes_max=self._memory_bytes_max,
         )
@@ -180,20 +180,6 @@ class Operations(Service):
     async def on_stop(self) -> None:
         """End the connections."""
         self._server.should_exit = True
-
-
-async def read_cluster_id(servers: str) -> str:
-    """The id of the Kafka cluster: what stored offsets are valid for.
-
-    Raises:
-        KafkaError: the broker is away.
-    """
-    admin = AIOKafkaAdminClient(bootstrap_servers=servers, request_timeout_ms=REQUEST_TIMEOUT_MS)
-    try:
-        await admin.start()
-        return str((await admin.describe_cluster())["cluster_id"])
-    finally:
-        await admin.close()
 
 
 def make_worker(

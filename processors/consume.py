@@ -6,7 +6,7 @@ believe they own a partition meet at its offset fence, and one of them starts ov
 """
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from types import MappingProxyType
@@ -15,6 +15,7 @@ import structlog
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
 from aiokafka.errors import KafkaError, OffsetOutOfRangeError
 
+from infra.kafka_logs import Log
 from ingest.event import from_us
 from processors.batch import Place, Reader, Slice
 from processors.errors import Fenced, ForeignOffsets, GenerationStopped, StoreAway
@@ -59,7 +60,7 @@ class Consume(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has 
         reader: Reader,
         topic: str,
         *,
-        cluster_id: str,
+        read_log: Callable[[], Awaitable[Log]],
         batch_bytes_max: int,
         memory_bytes_max: int,
     ) -> None:
@@ -69,7 +70,7 @@ class Consume(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has 
         self._requeue = Requeue(store, reader, topic)
         self._topic = topic
         self._log = log.bind(topic=topic)
-        self._cluster_id = cluster_id
+        self._read_log = read_log
         self._positions: dict[int, Position] = {}
         self._unclaimed: set[int] = set()
         self._epoch = 0
@@ -152,8 +153,10 @@ class Consume(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has 
         if not wanted:
             return
         try:
+            # Asked each time: a topic of this name may be another one by now.
+            log_id = (await self._read_log()).log_id
             firsts = await self._consumer.beginning_offsets(wanted)
-            stored = await self._store.claim(self._topic, {tp.partition: firsts[tp] for tp in wanted}, self._cluster_id)
+            stored = await self._store.claim(self._topic, {tp.partition: firsts[tp] for tp in wanted}, log_id)
         except (StoreAway, KafkaError) as fault:
             self._note_trouble("claim_waits", fault)
             await self._pause_for(RETRY_SECONDS_MAX)
@@ -161,11 +164,10 @@ class Consume(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has 
         for tp in wanted:
             if tp.partition not in self._unclaimed or tp not in self._consumer.assignment():
                 continue
-            offset, cluster_id = stored[tp.partition]
+            offset, stored_log_id = stored[tp.partition]
             self._unclaimed.discard(tp.partition)
-            if cluster_id != self._cluster_id:
-                foreign = ForeignOffsets(cluster_id, self._cluster_id)
-                self._note_stopped(tp.partition, str(foreign))
+            if stored_log_id != log_id:
+                self._note_stopped(tp.partition, str(ForeignOffsets(stored_log_id, log_id)))
                 continue
             self._seek(tp, offset)
             self.progress.claimed(tp.partition, offset)

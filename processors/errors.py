@@ -5,7 +5,7 @@ ProcessorError
 ├── StoreAway           trouble of the database; pause, wait, try again for as long as Kafka holds the data
 ├── TooManyDeadLetters  the batch is given up, and its generation stopped
 ├── GenerationStopped   wait until a person lets it go on
-└── ForeignOffsets      stored offsets belong to another cluster; a person decides
+└── ForeignOffsets      stored offsets belong to another log; a person decides
 """
 
 import asyncpg
@@ -45,13 +45,13 @@ class GenerationStopped(ProcessorError):
 
 
 class ForeignOffsets(ProcessorError):
-    """The stored offsets belong to another Kafka cluster, so their numbers mean nothing here.
+    """The stored offsets belong to another Kafka cluster or to a topic that was deleted, so they mean nothing here.
 
-    Run `python -m processors accept-gap` to go on from the beginning of this cluster's log.
+    Run `python -m processors accept-gap` to go on from the beginning of this topic.
     """
 
-    def __init__(self, stored_cluster_id: str, cluster_id: str) -> None:
-        super().__init__(f"{self.__doc__} Stored: {stored_cluster_id}, connected: {cluster_id}.")
+    def __init__(self, stored_log_id: str, log_id: str) -> None:
+        super().__init__(f"{self.__doc__} Stored: {stored_log_id}, connected: {log_id}.")
 
 
 def is_data_fault(fault: BaseException) -> bool:

@@ -104,6 +104,8 @@ class Leader:
             self._log.error(
                 "job_failed", job=job.name, seconds=round(clock() - began, 3), fault=f"{type(fault).__name__}: {fault}"
             )
+            # A session stays read-only when the server is not any more.
+            await pool.expire_connections()
         else:
             # One that runs every few seconds would say so all day; it says itself what it did.
             say = self._log.info if job.interval_seconds >= NAMED_INTERVAL_SECONDS_MIN else self._log.debug

@@ -19,7 +19,7 @@ from infra.postgres import load_sql
 from ingest.event import Event
 from processors.alerts import NO_RULES, AlertRules
 from processors.batch import DeadLetter, Decoded, Place, Received, Slice
-from processors.errors import TROUBLE, StoreAway
+from processors.errors import TROUBLE
 from processors.rollup import cached_path, cached_text_key, fold
 from processors.spans import make_link
 from processors.store import (
@@ -110,7 +110,7 @@ class SpanStore(Store):
             async with self._pool.acquire() as connection:
                 await whole_or_apart(attempt)
         except TROUBLE as fault:
-            raise StoreAway(f"{type(fault).__name__}: {fault}") from fault
+            raise await self._away(fault) from fault
 
     async def _take_in(
         self, connection: Connection, slices: Sequence[Slice], log_times: dict[int, datetime | None], *, apart: bool

@@ -55,11 +55,11 @@ class Store:
         self._days: set[date] = set()
         self._guard = ShareGuard()
 
-    async def claim(self, topic: str, first_offsets: dict[int, int], cluster_id: str) -> dict[int, tuple[int, str]]:
-        """The stored `(next offset, cluster id)` of partitions; one never seen before begins at its first offset."""
+    async def claim(self, topic: str, first_offsets: dict[int, int], log_id: str) -> dict[int, tuple[int, str]]:
+        """The stored `(next offset, log id)` of partitions; one never seen before begins at its first offset."""
         partitions = sorted(first_offsets)
         firsts = [first_offsets[partition] for partition in partitions]
-        await self._run("claim_offsets", GENERATION, topic, partitions, firsts, cluster_id)
+        await self._run("claim_offsets", GENERATION, topic, partitions, firsts, log_id)
         rows = await self._run("read_offsets", GENERATION, topic, partitions)
         return {row["partition"]: (row["next_offset"], row["cluster_id"]) for row in rows}
 
@@ -74,10 +74,10 @@ class Store:
         offsets, ends = [seen[p][0] for p in partitions], [seen[p][1] for p in partitions]
         await self._run("observe_offsets", GENERATION, topic, partitions, offsets, ends, asked_at)
 
-    async def accept_gap(self, topic: str, offsets: dict[int, int], cluster_id: str) -> None:
+    async def accept_gap(self, topic: str, offsets: dict[int, int], log_id: str) -> None:
         """Go on from these offsets, whatever was stored."""
         partitions = sorted(offsets)
-        await self._run("accept_gap", GENERATION, topic, partitions, [offsets[p] for p in partitions], cluster_id)
+        await self._run("accept_gap", GENERATION, topic, partitions, [offsets[p] for p in partitions], log_id)
 
     async def commit(self, slices: Sequence[Slice]) -> Stored:
         """Store a batch: all of it, or nothing.
@@ -104,7 +104,7 @@ class Store:
         except TROUBLE as fault:
             # The trouble may be that a day was dropped: the next attempt makes it again.
             self._days.clear()
-            raise StoreAway(f"{type(fault).__name__}: {fault}") from fault
+            raise await self._away(fault) from fault
 
     async def load_requeued(
         self, generation: int, topic: str, partitions: Sequence[int], *, rows_max: int, bytes_max: int
@@ -132,13 +132,22 @@ class Store:
         except TROUBLE as fault:
             # The trouble may be that a day was dropped: the next attempt makes it again.
             self._days.clear()
-            raise StoreAway(f"{type(fault).__name__}: {fault}") from fault
+            raise await self._away(fault) from fault
 
     async def _run(self, name: str, *arguments: Any) -> list[asyncpg.Record]:
         try:
             return await self._pool.fetch(load_sql("processors", name), *arguments)
         except TROUBLE as fault:
-            raise StoreAway(f"{type(fault).__name__}: {fault}") from fault
+            raise await self._away(fault) from fault
+
+    async def _away(self, fault: BaseException) -> StoreAway:
+        """Trouble of the database in words.
+
+        A session stays read-only when the server is not any more: the next attempt is made in a new one.
+        """
+        if isinstance(fault, asyncpg.ReadOnlySQLTransactionError):
+            await self._pool.expire_connections()
+        return StoreAway(f"{type(fault).__name__}: {fault}")
 
     async def _ensure_days(self, slices: Sequence[Slice]) -> None:
         """Attach missing day partitions in short transactions of their own, before the batch takes its locks."""

@@ -49,19 +49,31 @@ async def end_offsets(kafka: str, topic: Topic) -> dict[int, int]:
         await consumer.stop()
 
 
-def worker(kafka: str, database: str, topic: Topic, spans_topic: Topic, folder: Path, *, instance: str = "1") -> Stage:
-    """A worker of these topics' own groups, with transactions small enough that every kill has one to interrupt."""
+def worker(
+    kafka: str,
+    database: str,
+    topic: Topic,
+    spans_topic: Topic,
+    folder: Path,
+    *arguments: str,
+    instance: str = "1",
+    group: str | None = None,
+) -> Stage:
+    """A worker of these topics' own groups, with transactions small enough that every kill has one to interrupt.
+
+    With `arguments` it is one of the worker's commands.
+    """
     environment = {
         "PATHLINE_KAFKA": kafka,
         "PATHLINE_POSTGRES": database,
         "PATHLINE_EVENTS_TOPIC": topic.name,
         "PATHLINE_SPANS_TOPIC": spans_topic.name,
-        "PROCESSORS_GROUP": topic.name,
+        "PROCESSORS_GROUP": group or topic.name,
         "PROCESSORS_INSTANCE": instance,
         "PROCESSORS_BATCH_BYTES_MAX": str(256 * 1024),
         "PROCESSORS_PORT": "0",
     }
-    return Stage("processors", folder, environment)
+    return Stage("processors", folder, environment, *arguments)
 
 
 async def await_joined(kafka: str, topic: Topic, *, seconds: float) -> None:

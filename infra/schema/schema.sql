@@ -53,7 +53,7 @@ CREATE TABLE offsets (
     partition integer NOT NULL,
     -- The first offset that is not folded yet.
     next_offset bigint NOT NULL CONSTRAINT next_offset_is_not_negative CHECK (next_offset >= 0),
-    -- The cluster that the offsets belong to; another cluster's numbers mean nothing.
+    -- The log that the offsets belong to, `<cluster id>/<topic id>`; another log's numbers mean nothing.
     cluster_id text NOT NULL,
     -- End of the partition when the owner last looked, and the broker time up to which everything is folded.
     end_offset bigint NOT NULL,

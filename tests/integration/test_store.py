@@ -7,6 +7,7 @@ import asyncio
 import random
 from collections.abc import AsyncIterator
 from typing import Any
+from urllib.parse import urlsplit
 
 import asyncpg
 import msgspec
@@ -20,7 +21,7 @@ from processors.prices import VERSION
 from processors.store import Store
 from tests.factories import TOPIC, UNDECODABLE, keyed, make_slice, native_record, now_us, random_records
 from tests.recomputation import assert_rollups_exact
-from tests.services import wait_until
+from tests.services import run_statements, wait_until
 
 DAY_US = 24 * 3600 * 1_000_000
 
@@ -51,6 +52,19 @@ async def test_events_are_stored_and_rolled_up(store: Store, pool: asyncpg.Pool,
     assert await pool.fetchval("SELECT count(*) FROM records") == 300
     assert await store.next_offsets(TOPIC, [0]) == {0: 300}
     await assert_rollups_exact(database)
+
+
+async def test_a_session_that_began_read_only_is_not_kept(store: Store, database: str) -> None:
+    name = urlsplit(database).path[1:]
+    await run_statements(database, f'ALTER DATABASE "{name}" SET default_transaction_read_only = on')
+    pool = await make_pool(database, application_name="test-store", connections_max=1, statement_timeout_ms=20_000)
+    store = Store(pool)
+    with pytest.raises(StoreAway, match="ReadOnlySQLTransactionError"):
+        await store.commit([make_slice([native_record()])])
+    writing = "SET default_transaction_read_only = off"
+    await run_statements(database, writing, f'ALTER DATABASE "{name}" RESET default_transaction_read_only')
+    assert (await store.commit([make_slice([native_record()])])).new == 1
+    await pool.close()
 
 
 async def test_bodies_come_back_byte_for_byte(store: Store, pool: asyncpg.Pool) -> None:
