@@ -38,6 +38,8 @@ class Decoded(msgspec.Struct, gc=False):
     request_body: str | None
     response_body: str | None
     content_hash: UUID
+    log_time: datetime | None = None
+    """Of a span's event: the span's."""
     is_path_provisional: bool = False
     """Path roll-ups do not take it yet: a span's path may still change (otlp.md section 7)."""
 

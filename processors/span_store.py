@@ -13,17 +13,19 @@ import asyncpg
 import msgspec
 import structlog
 
+from infra.generations import enter_generation
 from infra.postgres import load_sql
 from ingest.event import Event
 from processors.batch import DeadLetter, Decoded, Received, Slice
-from processors.errors import TROUBLE, StoreAway
+from processors.errors import TROUBLE, Fenced, StoreAway
 from processors.rollup import cached_path, cached_text_key, fold
 from processors.spans import make_link
 from processors.store import (
-    GENERATION,
+    Clocks,
     Connection,
     Store,
-    Stored,
+    Tally,
+    hold,
     new_events,
     refusal,
     whole_or_apart,
@@ -85,16 +87,30 @@ class SpanStore(Store):
         ((self._clock,),) = await self._run("read_clock")
         if clock is None or not at_end:
             return
-        for row in await self._run("find_due_partitions", GENERATION, topic, sorted(at_end), clock):
-            await self._close_windows(topic, row["partition"], at_end[row["partition"]], row["read_to"])
+        due: dict[int, datetime] = {}
+        for row in await self._run("list_fed_generations", topic):
+            for part in await self._find_due(row["generation"], topic, sorted(at_end), clock):
+                due[part["partition"]] = max(due.get(part["partition"], part["read_to"]), part["read_to"])
+        for partition, read_to in due.items():
+            await self._close_windows(topic, partition, at_end[partition], read_to)
+
+    async def _find_due(
+        self, generation: int, topic: str, partitions: list[int], clock: datetime
+    ) -> list[asyncpg.Record]:
+        try:
+            async with self._pool.acquire() as connection, connection.transaction():
+                await enter_generation(connection, generation)
+                return await connection.fetch(
+                    load_sql("processors", "find_due_partitions"), generation, topic, partitions, clock
+                )
+        except TROUBLE as fault:
+            raise StoreAway(f"{type(fault).__name__}: {fault}") from fault
 
     async def _close_windows(self, topic: str, partition: int, offset: int, read_to: datetime) -> None:
         async def attempt(apart: bool) -> None:
             async with connection.transaction():
-                held = await connection.fetch(
-                    load_sql("processors", "hold_partition"), GENERATION, topic, partition, offset
-                )
-                if held:
+                for generation in sorted(await hold(connection, topic, {partition: offset})):
+                    await enter_generation(connection, generation)
                     awaited = await load_awaited(connection, [partition])
                     known, waiting = await load_known(connection, [], awaited)
                     await join_and_write(connection, {}, known, waiting, awaited, {partition: read_to}, apart=apart)
@@ -102,23 +118,25 @@ class SpanStore(Store):
         try:
             async with self._pool.acquire() as connection:
                 await whole_or_apart(attempt)
+        except Fenced:
+            return
         except TROUBLE as fault:
             raise StoreAway(f"{type(fault).__name__}: {fault}") from fault
 
     async def _take_in(
-        self, connection: Connection, slices: Sequence[Slice], log_times: dict[int, datetime | None], *, apart: bool
-    ) -> tuple[Stored, list[DeadLetter]]:
+        self, connection: Connection, slices: Sequence[Slice], clocks: Clocks, *, apart: bool
+    ) -> tuple[Tally, list[DeadLetter]]:
         parts = sorted(slices, key=lambda part: part.partition)
         batch = [received for part in parts for received in part.spans]
         awaited = await load_awaited(connection, [part.partition for part in parts])
         known, waiting = await load_known(connection, batch, awaited)
         first, copies = first_copies(parts, known)
-        fresh, stored = await new_events(connection, [item for received in first if (item := received.item)])
-        stored.duplicates += copies.duplicates
-        stored.conflicts += copies.conflicts
+        fresh, tally = await new_events(connection, [item for received in first if (item := received.item)])
+        for partition, counts in copies.items():
+            tally[partition].add(counts)
 
         items = {(item.place.partition, item.place.offset): item for item in fresh}
-        read_to, arrived = append_times(parts, log_times)
+        read_to, arrived = append_times(parts, clocks)
         links: dict[Key, Change] = {}
         for received in first:
             item = items.get((received.place.partition, received.place.offset))
@@ -126,9 +144,14 @@ class SpanStore(Store):
             links[link.key] = Change(link, received, item)
         refused = await join_and_write(connection, links, known, waiting, awaited, read_to, apart=apart)
         new = {item.place for item in fresh}
-        stored.new -= sum(letter.place in new for letter in refused)
+        structural = {received.place for received in first if received.item is None}
+        for letter in refused:
+            counts = tally[letter.place.partition]
+            counts.new -= letter.place in new
+            counts.structural -= letter.place in structural
+            counts.duplicates -= letter.place not in new and letter.place not in structural
         await forget(connection, parts, read_to)
-        return stored, refused
+        return tally, refused
 
 
 async def join_and_write(
@@ -160,11 +183,12 @@ async def join_and_write(
     return refused
 
 
-def first_copies(parts: Iterable[Slice], known: dict[Key, Link]) -> tuple[list[Received], Stored]:
-    """The spans that come for the first time, in order of the log, and how many others there were."""
+def first_copies(parts: Iterable[Slice], known: dict[Key, Link]) -> tuple[list[Received], Tally]:
+    """The spans that come for the first time, in order of the log, and how many are links only or copies."""
     first: dict[Key, Received] = {}
-    counts = Stored()
+    tally = Tally()
     for part in parts:
+        counts = tally[part.partition]
         for received in part.spans:
             key = key_of(received)
             remembered = known.get(key)
@@ -172,7 +196,9 @@ def first_copies(parts: Iterable[Slice], known: dict[Key, Link]) -> tuple[list[R
             if remembered is not None or first[key] is not received:
                 counts.duplicates += 1
                 counts.conflicts += earlier != received.content_hash
-    return list(first.values()), counts
+            else:
+                counts.structural += received.item is None
+    return list(first.values()), tally
 
 
 def append_times(

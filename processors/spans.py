@@ -65,16 +65,20 @@ class SpanReader:
         record = decode_record(value)
         settings = self._settings(record)
         span = decode_span(record, settings)
+        log_time = from_us(timestamp_ms * 1000)
+        item = None if span.event is None else decoded(place, key, value, record, span.event)
+        if item is not None:
+            item.log_time = log_time
         return Received(
             place=place,
             key=key,
             value=value,
             span=span,
-            log_time=from_us(timestamp_ms * 1000),
+            log_time=log_time,
             window=timedelta(seconds=settings.join_window_seconds),
             trace_as_session=settings.otlp_trace_as_session,
             content_hash=content_hash(value),
-            item=None if span.event is None else decoded(place, key, value, record, span.event),
+            item=item,
         )
 
     def _settings(self, record: Record) -> ProjectSettings:

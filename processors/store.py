@@ -1,4 +1,4 @@
-"""One transaction a batch, in one fixed order: fence, requests, records, roll-ups, dead letters.
+"""One transaction a batch, in one fixed order: fence; by generation requests, records, roll-ups, dead letters.
 
 A batch that commits has moved the offsets of its partitions and counted each of its events exactly once; a batch that
 does not has changed nothing. Errors of the data are isolated by bisecting under savepoints, so that one bad event
@@ -6,6 +6,7 @@ becomes a dead letter and the rest goes on. Trouble of the database is raised as
 dead letter.
 """
 
+from collections import defaultdict
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -13,29 +14,53 @@ from typing import Any, Protocol, TypeVar
 
 import asyncpg
 
+from infra.generations import enter_generation
 from infra.postgres import load_sql
 from processors.batch import LONGEST_DETAIL_CHARACTERS, DeadLetter, Decoded, Place, Slice
 from processors.errors import TROUBLE, Fenced, StoreAway, is_data_fault
 from processors.rollup import RECORD_COLUMNS, REQUEST_COLUMNS, fold, record_row, request_row
 
-GENERATION = 1
-"""The set of derived tables that this worker feeds."""
-
 Connection = asyncpg.pool.PoolConnectionProxy
+
+Clocks = dict[int, datetime | None]
+"""Partition -> the greatest broker time of what was folded before, None for nothing."""
 
 
 @dataclass(slots=True)
 class Stored:
-    """What became of a batch's events: new, copies of stored ones, copies with other content, dead letters."""
+    """What became of records: new events, links of a trace, copies (some with other content), dead letters."""
 
     new: int = 0
+    structural: int = 0
     duplicates: int = 0
     conflicts: int = 0
     dead_letters: int = 0
 
+    def add(self, other: "Stored") -> None:
+        """Count what became of other records in."""
+        self.new += other.new
+        self.structural += other.structural
+        self.duplicates += other.duplicates
+        self.conflicts += other.conflicts
+        self.dead_letters += other.dead_letters
+
+
+class Tally(defaultdict[int, Stored]):
+    """What became of each partition's records."""
+
+    def __init__(self) -> None:
+        super().__init__(Stored)
+
+    def total(self) -> Stored:
+        """Of all partitions."""
+        sum_of_all = Stored()
+        for stored in self.values():
+            sum_of_all.add(stored)
+        return sum_of_all
+
 
 class Store:
-    """The processors' door to Postgres."""
+    """The processors' door to Postgres. It feeds every generation that was handed over to the partition's owner."""
 
     def __init__(self, pool: asyncpg.Pool) -> None:
         self._pool = pool
@@ -45,25 +70,25 @@ class Store:
         """The stored `(next offset, cluster id)` of partitions; one never seen before begins at its first offset."""
         partitions = sorted(first_offsets)
         firsts = [first_offsets[partition] for partition in partitions]
-        await self._run("claim_offsets", GENERATION, topic, partitions, firsts, cluster_id)
-        rows = await self._run("read_offsets", GENERATION, topic, partitions)
+        await self._run("claim_offsets", topic, partitions, firsts, cluster_id)
+        rows = await self._run("read_offsets", topic, partitions)
         return {row["partition"]: (row["next_offset"], row["cluster_id"]) for row in rows}
 
     async def next_offsets(self, topic: str, partitions: Sequence[int]) -> dict[int, int]:
         """The stored next offset of partitions that were claimed before."""
-        rows = await self._run("read_offsets", GENERATION, topic, sorted(partitions))
+        rows = await self._run("read_offsets", topic, sorted(partitions))
         return {row["partition"]: row["next_offset"] for row in rows}
 
     async def observe(self, topic: str, seen: dict[int, tuple[int, int]], asked_at: datetime) -> None:
         """Note `partition -> (our offset, end offset)` as of `asked_at`, for lag and freshness."""
         partitions = sorted(seen)
         offsets, ends = [seen[p][0] for p in partitions], [seen[p][1] for p in partitions]
-        await self._run("observe_offsets", GENERATION, topic, partitions, offsets, ends, asked_at)
+        await self._run("observe_offsets", topic, partitions, offsets, ends, asked_at)
 
     async def accept_gap(self, topic: str, offsets: dict[int, int], cluster_id: str) -> None:
         """Go on from these offsets, whatever was stored."""
         partitions = sorted(offsets)
-        await self._run("accept_gap", GENERATION, topic, partitions, [offsets[p] for p in partitions], cluster_id)
+        await self._run("accept_gap", topic, partitions, [offsets[p] for p in partitions], cluster_id)
 
     async def commit(self, slices: Sequence[Slice]) -> Stored:
         """Store a batch: all of it, or nothing.
@@ -93,29 +118,37 @@ class Store:
             self._days.add(day)
 
     async def _attempt(self, connection: Connection, slices: Sequence[Slice], *, apart: bool) -> Stored:
-        """One transaction. With `apart`, events that the database refuses are found and set aside."""
+        """One transaction. With `apart`, events that the database refuses are found and set aside.
+
+        Returns what the oldest of the generations took in.
+        """
+        tallies: list[Tally] = []
         async with connection.transaction():
-            log_times = await _move_offsets(connection, slices)
-            stored, refused = await self._take_in(connection, slices, log_times, apart=apart)
-            letters = [letter for part in slices for letter in part.dead_letters] + refused
-            await _write_dead_letters(connection, letters)
-            stored.dead_letters = len(letters)
-        return stored
+            held = await hold(connection, slices[0].topic, {part.partition: part.expected_offset for part in slices})
+            for generation, clocks in sorted(held.items()):
+                await enter_generation(connection, generation)
+                parts = [part for part in slices if part.partition in clocks]
+                tally, refused = await self._take_in(connection, parts, clocks, apart=apart)
+                letters = [letter for part in parts for letter in part.dead_letters] + refused
+                await _write_dead_letters(connection, generation, letters)
+                for letter in letters:
+                    tally[letter.place.partition].dead_letters += 1
+                await _move_offsets(connection, generation, parts, tally)
+                tallies.append(tally)
+        return tallies[0].total()
 
     async def _take_in(
-        self, connection: Connection, slices: Sequence[Slice], log_times: dict[int, datetime | None], *, apart: bool
-    ) -> tuple[Stored, list[DeadLetter]]:
-        """Store and fold what the slices hold, and say what the database refused.
-
-        `log_times`: partition -> the greatest broker time of what was folded before, None for nothing.
-        """
-        fresh, stored = await new_events(connection, [item for part in slices for item in part.events])
+        self, connection: Connection, slices: Sequence[Slice], clocks: Clocks, *, apart: bool
+    ) -> tuple[Tally, list[DeadLetter]]:
+        """Store and fold what the slices hold, in one generation, and say what the database refused."""
+        fresh, tally = await new_events(connection, [item for part in slices for item in part.events])
         if not apart:
             await write_events(connection, fresh)
-            return stored, []
+            return tally, []
         refused = [refusal(item, fault) for item, fault in await write_apart(connection, fresh, write_events)]
-        stored.new -= len(refused)
-        return stored, refused
+        for letter in refused:
+            tally[letter.place.partition].new -= 1
+        return tally, refused
 
 
 Result = TypeVar("Result")
@@ -134,43 +167,72 @@ async def whole_or_apart(attempt: Callable[[bool], Awaitable[Result]]) -> Result
     return await attempt(True)
 
 
-async def _move_offsets(connection: Connection, slices: Sequence[Slice]) -> dict[int, datetime | None]:
-    """Take the partitions' fence rows and move them; the greatest broker time that each had seen before."""
-    ordered = sorted(slices, key=lambda part: part.partition)
-    moved = await connection.fetch(
-        load_sql("processors", "move_offsets"),
-        GENERATION,
-        ordered[0].topic,
-        [part.partition for part in ordered],
-        [part.expected_offset for part in ordered],
-        [part.next_offset for part in ordered],
-        [part.end_offset for part in ordered],
-        [part.as_of for part in ordered],
+async def hold(connection: Connection, topic: str, expected: dict[int, int]) -> dict[int, Clocks]:
+    """Take the fence rows of partitions until the transaction ends, and say which generations their owner feeds.
+
+    Raises:
+        Fenced: a partition is not at the expected offset, or a generation has come to be fed or left at this moment.
+    """
+    partitions = sorted(expected)
+    rows = await connection.fetch(
+        load_sql("processors", "hold_offsets"), topic, partitions, [expected[partition] for partition in partitions]
     )
-    missing = {part.partition for part in ordered} - {row["partition"] for row in moved}
-    if missing:
-        raise Fenced(missing)
-    return {row["partition"]: row["log_time_before"] for row in moved}
+    held: dict[int, Clocks] = {}
+    together: dict[int, list[int]] = {}
+    for row in rows:
+        held.setdefault(row["generation"], {})[row["partition"]] = row["log_time"]
+        together[row["partition"]] = row["fed_with"]
+    # Rows are found in a snapshot and then waited for: one that a replay hands over meanwhile is named by the others.
+    moved_on = {
+        partition
+        for partition in partitions
+        if any(partition not in held.get(number, {}) for number in together.get(partition, [0]))
+    }
+    if moved_on:
+        raise Fenced(moved_on)
+    return held
 
 
-async def new_events(connection: Connection, events: list[Decoded]) -> tuple[list[Decoded], Stored]:
+async def _move_offsets(connection: Connection, generation: int, slices: Sequence[Slice], tally: Tally) -> None:
+    """Move the fence rows, which are held, past what was taken in."""
+    counts = [tally[part.partition] for part in slices]
+    await connection.execute(
+        load_sql("processors", "move_offsets"),
+        generation,
+        slices[0].topic,
+        [part.partition for part in slices],
+        [part.next_offset for part in slices],
+        [part.end_offset for part in slices],
+        [part.as_of for part in slices],
+        [count.new for count in counts],
+        [count.structural for count in counts],
+        [count.duplicates for count in counts],
+        [count.conflicts for count in counts],
+        [count.dead_letters for count in counts],
+    )
+
+
+async def new_events(connection: Connection, events: list[Decoded]) -> tuple[list[Decoded], Tally]:
     """The events that are neither stored nor repeated within the batch, sorted by key; the first copy counts."""
     first: dict[tuple[Any, ...], Decoded] = {}
-    counts = Stored()
+    tally = Tally()
     for item in events:
         earlier = first.setdefault((item.event.project_id, item.day, item.event.event_id), item)
         if earlier is not item:
+            counts = tally[item.place.partition]
             counts.duplicates += 1
             counts.conflicts += earlier.content_hash != item.content_hash
     keys = sorted(first)
     columns = [list(column) for column in zip(*keys, strict=True)] if keys else [[], [], []]
     for row in await connection.fetch(load_sql("processors", "find_stored"), *columns):
         item = first.pop(keys[row["place"] - 1])
+        counts = tally[item.place.partition]
         counts.duplicates += 1
         counts.conflicts += row["content_hash"] is not None and row["content_hash"] != item.content_hash
     fresh = [first[key] for key in keys if key in first]
-    counts.new = len(fresh)
-    return fresh, counts
+    for item in fresh:
+        tally[item.place.partition].new += 1
+    return fresh, tally
 
 
 async def write_events(connection: Connection, events: list[Decoded]) -> None:
@@ -227,13 +289,13 @@ def refusal(item: HasRecord, fault: BaseException) -> DeadLetter:
     return DeadLetter(item.place, item.key, item.value, "store", reason, detail)
 
 
-async def _write_dead_letters(connection: Connection, letters: list[DeadLetter]) -> None:
+async def _write_dead_letters(connection: Connection, generation: int, letters: list[DeadLetter]) -> None:
     if not letters:
         return
     ordered = sorted(letters, key=lambda letter: (letter.place.partition, letter.place.offset))
     await connection.execute(
         load_sql("processors", "insert_dead_letters"),
-        GENERATION,
+        generation,
         ordered[0].place.topic,
         [letter.place.partition for letter in ordered],
         [letter.place.offset for letter in ordered],

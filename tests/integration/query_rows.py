@@ -102,6 +102,7 @@ async def store_events(
     sessions: dict[tuple[int, str], SessionFold] = {}
     paths: dict[tuple[int, str, str], PathFold] = {}
     await keep_the_first_day(connection)
+    await connection.execute("SET search_path = generation_1, public")
     days = {start_day(one.started_at, one.received_at) for one in events}
     for day in days:
         await connection.execute("SELECT ensure_day($1)", day)
