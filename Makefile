@@ -5,7 +5,7 @@ BIN := .venv/bin
 N ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help run up down status logs scale-ingest scale-processors test lint types unit integration acceptance \
+.PHONY: help run up down status logs scale-ingest scale-processors replay reprice replay-status replay-rollback replay-finish test lint types unit integration acceptance \
 	faults fuzz bench fmt lock
 
 ##@ Run
@@ -30,6 +30,20 @@ scale-ingest: .venv/run.stamp ## Run N ingest processes on the one socket: make 
 
 scale-processors: .venv/run.stamp ## Run N processors: make scale-processors N=4
 	@$(BIN)/python -m infra scale processors $(N)
+
+replay: .venv/run.stamp ## Build all derived tables anew while everything goes on, and switch: make replay FROM=2026-11-01
+	@$(BIN)/python -m processors replay $(if $(FROM),--from $(FROM))
+
+reprice: replay ## The same, after an update of the prices
+
+replay-status: .venv/run.stamp ## How far a replay is
+	@$(BIN)/python -m processors replay-status
+
+replay-rollback: .venv/run.stamp ## Serve the other generation; again: the first one
+	@$(BIN)/python -m processors replay-rollback
+
+replay-finish: .venv/run.stamp ## Drop the generation that is not served
+	@$(BIN)/python -m processors replay-finish
 
 ##@ Check
 

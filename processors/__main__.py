@@ -10,9 +10,13 @@ from infra.postgres import make_pool
 from infra.settings import KafkaSettings, LocalSettings, PostgresSettings
 from infra.telemetry import configure_logging
 from processors.accept_gap import accept_gap
+from processors.replay import add_replay_commands
 from processors.settings import ProcessorSettings
+from processors.store import Store
+from processors.streams import read_cluster_id, streams
 
 command = typer.Typer(add_completion=False, no_args_is_help=False, pretty_exceptions_enable=False)
+add_replay_commands(command)
 
 
 @command.callback(invoke_without_command=True)
@@ -28,7 +32,7 @@ def run(
         typer.echo(settings.model_dump_json(indent=2))
         return
     # Faust takes a second to import; the commands below do without it.
-    from processors.app import make_worker, streams
+    from processors.app import make_worker
 
     configure_logging("processors")
     local, kafka = LocalSettings(), KafkaSettings()
@@ -52,9 +56,6 @@ def accept_gap_command() -> None:
 
 
 async def _accept_gap() -> dict[str, dict[int, tuple[int, int]]]:
-    from processors.app import read_cluster_id
-    from processors.store import Store
-
     kafka = KafkaSettings()
     servers = kafka.servers()
     pool = await make_pool(

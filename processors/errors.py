@@ -3,6 +3,7 @@
 ProcessorError
 ├── Fenced            partitions moved on without us; read their offsets again
 ├── StoreAway         trouble of the database; pause, wait, try again for as long as Kafka holds the data
+├── ReplayRefused     the generations are not in the state that a command needs
 └── ForeignOffsets    stored offsets belong to another cluster; a person decides
 """
 
@@ -26,6 +27,10 @@ class Fenced(ProcessorError):
 
 class StoreAway(ProcessorError):
     """The database is away, refuses, or gave up on the transaction. The data is innocent."""
+
+
+class ReplayRefused(ProcessorError):
+    """A replay command does not fit the generations that exist; the message says what to do. Nothing was changed."""
 
 
 class ForeignOffsets(ProcessorError):

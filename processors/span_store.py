@@ -72,8 +72,8 @@ class Change(msgspec.Struct, gc=False):
 class SpanStore(Store):
     """The processors' door to Postgres for the topic of spans."""
 
-    def __init__(self, pool: asyncpg.Pool) -> None:
-        super().__init__(pool)
+    def __init__(self, pool: asyncpg.Pool, building: int | None = None) -> None:
+        super().__init__(pool, building)
         self._clock: datetime | None = None
 
     async def observe(self, topic: str, seen: dict[int, tuple[int, int]], asked_at: datetime) -> None:

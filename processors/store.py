@@ -13,10 +13,11 @@ from datetime import date, datetime
 from typing import Any, Protocol, TypeVar
 
 import asyncpg
+import msgspec
 
 from infra.generations import enter_generation
 from infra.postgres import load_sql
-from processors.batch import LONGEST_DETAIL_CHARACTERS, DeadLetter, Decoded, Place, Slice
+from processors.batch import LONGEST_DETAIL_CHARACTERS, DeadLetter, Decoded, Place, Slice, decode_stored
 from processors.errors import TROUBLE, Fenced, StoreAway, is_data_fault
 from processors.rollup import RECORD_COLUMNS, REQUEST_COLUMNS, fold, record_row, request_row
 
@@ -62,8 +63,10 @@ class Tally(defaultdict[int, Stored]):
 class Store:
     """The processors' door to Postgres. It feeds every generation that was handed over to the partition's owner."""
 
-    def __init__(self, pool: asyncpg.Pool) -> None:
+    def __init__(self, pool: asyncpg.Pool, building: int | None = None) -> None:
+        """`building`: feed this generation, which is being built, and no other."""
         self._pool = pool
+        self._building = building
         self._days: set[date] = set()
 
     async def claim(self, topic: str, first_offsets: dict[int, int], cluster_id: str) -> dict[int, tuple[int, str]]:
@@ -124,18 +127,54 @@ class Store:
         """
         tallies: list[Tally] = []
         async with connection.transaction():
-            held = await hold(connection, slices[0].topic, {part.partition: part.expected_offset for part in slices})
+            expected = {part.partition: part.expected_offset for part in slices}
+            held = await hold(connection, slices[0].topic, expected, self._building)
             for generation, clocks in sorted(held.items()):
-                await enter_generation(connection, generation)
                 parts = [part for part in slices if part.partition in clocks]
-                tally, refused = await self._take_in(connection, parts, clocks, apart=apart)
-                letters = [letter for part in parts for letter in part.dead_letters] + refused
-                await _write_dead_letters(connection, generation, letters)
-                for letter in letters:
-                    tally[letter.place.partition].dead_letters += 1
-                await _move_offsets(connection, generation, parts, tally)
-                tallies.append(tally)
+                tallies.append(await self._feed(connection, generation, parts, clocks, apart=apart))
         return tallies[0].total()
+
+    async def hand_over(
+        self, generation: int, topic: str, partition: int, read_to: Callable[[int], Slice | None]
+    ) -> bool:
+        """Let the partition's owner feed a generation that is being built, from the offset on where the owner is.
+
+        `read_to` gives the records from this generation's offset up to that one, which must be few: the owner waits.
+        It gives None when it has not all of them yet; then nothing is done.
+        """
+
+        async def attempt(apart: bool) -> bool:
+            async with connection.transaction():
+                rows = await connection.fetch(load_sql("processors", "hold_generations"), topic, partition)
+                clocks = {row["generation"]: row["log_time"] for row in rows}
+                owner = max(row["next_offset"] for row in rows if row["generation"] != generation)
+                part = read_to(owner)
+                if part is None:
+                    return False
+                if part.expected_offset < owner:
+                    clock = {partition: clocks[generation]}
+                    await self._feed(connection, generation, [part], clock, apart=apart)
+                await connection.execute(load_sql("processors", "hand_over"), topic, partition)
+                return True
+
+        try:
+            async with self._pool.acquire() as connection:
+                return await whole_or_apart(attempt)
+        except TROUBLE as fault:
+            raise StoreAway(f"{type(fault).__name__}: {fault}") from fault
+
+    async def _feed(
+        self, connection: Connection, generation: int, parts: list[Slice], clocks: Clocks, *, apart: bool
+    ) -> Tally:
+        """Take slices into one generation, whose fence rows are held."""
+        await enter_generation(connection, generation)
+        tally, refused = await self._take_in(connection, parts, clocks, apart=apart)
+        letters = [letter for part in parts for letter in part.dead_letters] + refused
+        await _write_dead_letters(connection, generation, letters)
+        for letter in letters:
+            tally[letter.place.partition].dead_letters += 1
+        await _move_offsets(connection, generation, parts, tally)
+        return tally
 
     async def _take_in(
         self, connection: Connection, slices: Sequence[Slice], clocks: Clocks, *, apart: bool
@@ -167,7 +206,9 @@ async def whole_or_apart(attempt: Callable[[bool], Awaitable[Result]]) -> Result
     return await attempt(True)
 
 
-async def hold(connection: Connection, topic: str, expected: dict[int, int]) -> dict[int, Clocks]:
+async def hold(
+    connection: Connection, topic: str, expected: dict[int, int], building: int | None = None
+) -> dict[int, Clocks]:
     """Take the fence rows of partitions until the transaction ends, and say which generations their owner feeds.
 
     Raises:
@@ -175,7 +216,11 @@ async def hold(connection: Connection, topic: str, expected: dict[int, int]) -> 
     """
     partitions = sorted(expected)
     rows = await connection.fetch(
-        load_sql("processors", "hold_offsets"), topic, partitions, [expected[partition] for partition in partitions]
+        load_sql("processors", "hold_offsets"),
+        topic,
+        partitions,
+        [expected[partition] for partition in partitions],
+        building,
     )
     held: dict[int, Clocks] = {}
     together: dict[int, list[int]] = {}
@@ -230,9 +275,30 @@ async def new_events(connection: Connection, events: list[Decoded]) -> tuple[lis
         counts.duplicates += 1
         counts.conflicts += row["content_hash"] is not None and row["content_hash"] != item.content_hash
     fresh = [first[key] for key in keys if key in first]
+    if len(await connection.fetch(load_sql("infra", "list_generations"))) > 1:
+        fresh = await as_recorded(connection, fresh)
     for item in fresh:
         tally[item.place.partition].new += 1
     return fresh, tally
+
+
+async def as_recorded(connection: Connection, events: list[Decoded]) -> list[Decoded]:
+    """Events as their stored records say, where another generation stored a record: the copy that is stored counts."""
+    rows = await connection.fetch(
+        load_sql("processors", "find_records"),
+        [item.event.project_id for item in events],
+        [item.day for item in events],
+        [item.event.event_id for item in events],
+        [item.content_hash for item in events],
+        [item.envelope for item in events],
+    )
+    counted = list(events)
+    for row in rows:
+        item = counted[row["place"] - 1]
+        if row["is_other"] and item.log_time is None:
+            item = decode_stored(item, row["envelope"], row["request_body"], row["response_body"])
+        counted[row["place"] - 1] = msgspec.structs.replace(item, is_recorded=True)
+    return counted
 
 
 async def write_events(connection: Connection, events: list[Decoded]) -> None:
@@ -240,7 +306,8 @@ async def write_events(connection: Connection, events: list[Decoded]) -> None:
     if not events:
         return
     await connection.copy_records_to_table("requests", records=map(request_row, events), columns=REQUEST_COLUMNS)
-    await connection.copy_records_to_table("records", records=map(record_row, events), columns=RECORD_COLUMNS)
+    records = [record_row(item) for item in events if not item.is_recorded]
+    await connection.copy_records_to_table("records", records=records, columns=RECORD_COLUMNS)
     await write_folds(connection, fold(events))
 
 

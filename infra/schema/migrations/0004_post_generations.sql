@@ -12,8 +12,8 @@ CREATE TABLE generations (
     records_are_read boolean NOT NULL DEFAULT false
 );
 
--- One is served, and at most one other exists.
-CREATE UNIQUE INDEX one_generation_is_served ON generations ((state = 'served'));
+-- At most one other exists; commands see to that.
+CREATE UNIQUE INDEX one_generation_is_served ON generations (state) WHERE state = 'served';
 
 INSERT INTO generations (number, state, records_are_read) VALUES (1, 'served', true);
 
