@@ -16,11 +16,15 @@ from infra.telemetry import configure_logging
 from processors.accept_gap import accept_gap
 from processors.dead_letter_commands import dead_letters, resume
 from processors.lag import Line, read_lag
+from processors.replay import add_replay_commands
 from processors.settings import ProcessorSettings, hot_instance_id, leader_instance_id
+from processors.store import Store
+from processors.streams import read_cluster_id, read_partitions, streams
 
 command = typer.Typer(add_completion=False, no_args_is_help=False, pretty_exceptions_enable=False)
 command.add_typer(dead_letters, name="dead-letters")
 command.command("resume")(resume)
+add_replay_commands(command)
 
 
 @command.callback(invoke_without_command=True)
@@ -36,7 +40,7 @@ def run(
         typer.echo(settings.model_dump_json(indent=2))
         return
     # Faust takes a second to import; the commands below do without it.
-    from processors.app import leader_jobs, make_worker, streams
+    from processors.app import leader_jobs, make_worker
 
     configure_logging("processors")
     local, kafka = LocalSettings(), KafkaSettings()
@@ -83,9 +87,6 @@ async def _unpriced(limit: int) -> list[asyncpg.Record]:
 
 
 async def _accept_gap() -> dict[str, dict[int, tuple[int, int]]]:
-    from processors.app import read_cluster_id
-    from processors.store import Store
-
     kafka = KafkaSettings()
     servers = kafka.servers()
     pool = await make_pool(
@@ -95,8 +96,11 @@ async def _accept_gap() -> dict[str, dict[int, tuple[int, int]]]:
     try:
         await consumer.start()
         cluster_id = await read_cluster_id(servers)
-        topics = (kafka.events_topic, kafka.spans_topic)
-        return {topic: await accept_gap(consumer, Store(pool), topic, cluster_id) for topic in topics}
+        partitions = await read_partitions(servers, [kafka.events_topic, kafka.spans_topic])
+        return {
+            topic: await accept_gap(consumer, Store(pool), topic, numbers, cluster_id)
+            for topic, numbers in partitions.items()
+        }
     finally:
         await consumer.stop()
         await pool.close()

@@ -6,25 +6,19 @@ Faust's app, because a Faust agent costs twenty times as much per event (docs/de
 
 import gc
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
 from pathlib import Path
 
-import asyncpg
 import faust
 import structlog
-from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 from faust.exceptions import ConsumerNotStarted
 from faust.worker import Worker
 from mode import Service
 
-from infra.kafka import CONSUMER_SESSION_TIMEOUT_MS, REQUEST_TIMEOUT_MS, make_consumer
+from infra.kafka import CONSUMER_SESSION_TIMEOUT_MS, make_consumer
 from infra.postgres import make_pool
-from infra.projects import SettingsBook
-from infra.settings import KafkaSettings
-from processors.batch import EventReader, Reader
 from processors.consume import Consume
 from processors.days import make_days_ahead
 from processors.errors import TROUBLE
@@ -32,9 +26,7 @@ from processors.leader import Job, Leader
 from processors.operations import make_server, open_listener
 from processors.retention import retain
 from processors.settings import ProcessorSettings, hot_instance_id, leader_instance_id
-from processors.span_store import SpanStore
-from processors.spans import SpanReader
-from processors.store import Store
+from processors.streams import Stream, read_cluster_id
 
 log = structlog.get_logger()
 
@@ -43,27 +35,6 @@ POOL_CONNECTIONS_MAX = 3
 """One batch, one observation, one to spare."""
 STATEMENT_TIMEOUT_MS = 25_000
 """Below the transaction's own 30 s, so that the statement is what the log names."""
-
-
-@dataclass(frozen=True)
-class Stream:
-    """A topic that the worker consumes, in a group of its own, and how its records are read and stored."""
-
-    topic: str
-    group_id: str
-    open: Callable[[asyncpg.Pool], tuple[Store, Reader]]
-
-
-def streams(kafka: KafkaSettings, settings: ProcessorSettings) -> list[Stream]:
-    """Everything that a worker consumes."""
-    return [
-        Stream(kafka.events_topic, settings.group_id, lambda pool: (Store(pool), EventReader())),
-        Stream(
-            kafka.spans_topic,
-            settings.spans_group_id,
-            lambda pool: (SpanStore(pool), SpanReader(SettingsBook(pool))),
-        ),
-    ]
 
 
 def leader_jobs(settings: ProcessorSettings) -> list[Job]:
@@ -126,7 +97,7 @@ class HotPath(Service):
         )
         stack.push_async_callback(consumer.stop)
         await consumer.start()
-        store, reader = self._stream.open(pool)
+        store, reader = self._stream.open(pool, None)
         return Consume(
             consumer,
             store,
@@ -175,20 +146,6 @@ class Operations(Service):
     async def on_stop(self) -> None:
         """End the connections."""
         self._server.should_exit = True
-
-
-async def read_cluster_id(servers: str) -> str:
-    """The id of the Kafka cluster: what stored offsets are valid for.
-
-    Raises:
-        KafkaError: the broker is away.
-    """
-    admin = AIOKafkaAdminClient(bootstrap_servers=servers, request_timeout_ms=REQUEST_TIMEOUT_MS)
-    try:
-        await admin.start()
-        return str((await admin.describe_cluster())["cluster_id"])
-    finally:
-        await admin.close()
 
 
 def make_worker(
