@@ -132,8 +132,8 @@ CREATE TABLE dead_letters (
 CREATE INDEX dead_letters_by_wanted_state ON dead_letters (topic, partition, "offset")
     WHERE state IN ('requeue', 'drop');
 
--- Generations that a worker stopped because too many records became dead letters. The row holds every worker up until
--- `python -m processors resume` takes it away.
+-- Generations that a worker stopped because too many records became dead letters. Of the served one, the row holds every
+-- worker up until `python -m processors resume` takes it away.
 CREATE TABLE stopped_generations (
     generation smallint NOT NULL CONSTRAINT stopped_generations_pk PRIMARY KEY,
     stopped_at timestamptz NOT NULL DEFAULT now(),
