@@ -6,7 +6,7 @@ N ?= 1
 
 .DEFAULT_GOAL := help
 .PHONY: help run up down status logs scale-ingest scale-processors rolling-restart lag dead-letters requeue resume \
-	test lint types unit integration acceptance \
+	replay reprice replay-status replay-rollback replay-finish test lint types unit integration acceptance \
 	faults fuzz bench fmt lock
 
 ##@ Run
@@ -46,6 +46,20 @@ rolling-restart: .venv/run.stamp ## Start every stage anew, one process after th
 
 lag: .venv/run.stamp ## How far behind each partition is, and which worker has it
 	@$(BIN)/python -m processors lag
+
+replay: .venv/run.stamp ## Build all derived tables anew while everything goes on, and switch: make replay FROM=2026-11-01
+	@$(BIN)/python -m processors replay $(if $(FROM),--from $(FROM))
+
+reprice: replay ## The same, after an update of the prices
+
+replay-status: .venv/run.stamp ## How far a replay is
+	@$(BIN)/python -m processors replay-status
+
+replay-rollback: .venv/run.stamp ## Serve the other generation; again: the first one
+	@$(BIN)/python -m processors replay-rollback
+
+replay-finish: .venv/run.stamp ## Drop the generation that is not served
+	@$(BIN)/python -m processors replay-finish
 
 ##@ Check
 

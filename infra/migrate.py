@@ -1,4 +1,8 @@
-"""Bring a database to the schema of this code: forward only, one file = one transaction, one runner at a time."""
+"""Bring a database to the schema of this code: forward only, one file = one transaction, one runner at a time.
+
+`NNNN_{pre|post}_what.sql` changes what generations share; `NNNN_{pre|post}_what.generation.sql` changes derived tables,
+and is run once in each generation.
+"""
 
 import hashlib
 import re
@@ -7,9 +11,10 @@ from importlib.resources import files
 
 import asyncpg
 
+from infra.generations import migrate_each
 from infra.postgres import CONNECT_TIMEOUT_SECONDS, load_sql
 
-FILE_NAME = re.compile(r"(?P<number>\d{4})_(?P<phase>pre|post)_[a-z0-9_]+\.sql")
+FILE_NAME = re.compile(r"(?P<number>\d{4})_(?P<phase>pre|post)_[a-z0-9_]+(\.generation)?\.sql")
 """`pre` is safe before the new code runs, `post` only after the old code is gone."""
 
 ADVISORY_LOCK = 0x5061_7468_6C69_6E65 >> 1
@@ -38,12 +43,19 @@ class Migration:
         """Of the file as it is; compared with what was applied."""
         return hashlib.sha256(self.statements.encode()).hexdigest()
 
+    async def apply(self, connection: asyncpg.Connection) -> None:
+        """Run it, in every generation when it is about those."""
+        if self.name.endswith(".generation.sql"):
+            await migrate_each(connection, self.statements)
+        else:
+            await connection.execute(self.statements)
+
 
 def migrations() -> list[Migration]:
     """All migrations of this code in the order in which they are applied.
 
     Raises:
-        MigrationError: a file's name is not `NNNN_{pre|post}_what.sql`, or two have one number.
+        MigrationError: a file's name is not `NNNN_{pre|post}_what[.generation].sql`, or two have one number.
     """
     folder = files("infra").joinpath("schema", "migrations")
     found = sorted((file for file in folder.iterdir() if file.name.endswith(".sql")), key=lambda file: file.name)
@@ -52,7 +64,7 @@ def migrations() -> list[Migration]:
         match = FILE_NAME.fullmatch(file.name)
         if match is None or match["number"] in numbers:
             raise MigrationError(
-                f"{file.name}: a migration is named NNNN_pre_what.sql or NNNN_post_what.sql, each once"
+                f"{file.name}: a migration is named NNNN_{{pre|post}}_what[.generation].sql, each number once"
             )
         numbers.add(match["number"])
     return [Migration(file.name, file.read_text(encoding="utf-8")) for file in found]
@@ -104,7 +116,7 @@ async def migrate(dsn: str) -> list[str]:
         todo = pending(migrations(), {row["name"]: row["checksum"] for row in rows})
         for migration in todo:
             async with connection.transaction():
-                await connection.execute(migration.statements)
+                await migration.apply(connection)
                 await connection.execute(load_sql("infra", "record_migration"), migration.name, migration.checksum)
         return [migration.name for migration in todo]
     finally:

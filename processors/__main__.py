@@ -18,12 +18,16 @@ from processors.accept_gap import accept_gap
 from processors.alert_commands import alerts
 from processors.dead_letter_commands import dead_letters, resume
 from processors.lag import Line, read_lag
+from processors.replay import add_replay_commands
 from processors.settings import ProcessorSettings, hot_instance_id, leader_instance_id
+from processors.store import Store
+from processors.streams import streams
 
 command = typer.Typer(add_completion=False, no_args_is_help=False, pretty_exceptions_enable=False)
 command.add_typer(dead_letters, name="dead-letters")
 command.add_typer(alerts, name="alerts")
 command.command("resume")(resume)
+add_replay_commands(command)
 
 
 @command.callback(invoke_without_command=True)
@@ -39,7 +43,7 @@ def run(
         typer.echo(settings.model_dump_json(indent=2))
         return
     # Faust takes a second to import; the commands below do without it.
-    from processors.app import leader_jobs, make_worker, streams
+    from processors.app import leader_jobs, make_worker
 
     configure_logging("processors")
     local, kafka = LocalSettings(), KafkaSettings()
@@ -86,8 +90,6 @@ async def _unpriced(limit: int) -> list[asyncpg.Record]:
 
 
 async def _accept_gap() -> dict[str, dict[int, tuple[int, int]]]:
-    from processors.store import Store
-
     kafka = KafkaSettings()
     servers = kafka.servers()
     pool = await make_pool(

@@ -6,13 +6,11 @@ Faust's app, because a Faust agent costs twenty times as much per event (docs/de
 
 import gc
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-import asyncpg
 import faust
 import structlog
 from aiokafka.errors import KafkaError
@@ -23,11 +21,7 @@ from mode import Service
 from infra.kafka import CONSUMER_SESSION_TIMEOUT_MS, make_consumer
 from infra.kafka_logs import read_log
 from infra.postgres import make_pool
-from infra.projects import SettingsBook
-from infra.settings import KafkaSettings
 from processors.alert_delivery import deliver_alerts
-from processors.alerts import AlertRules
-from processors.batch import EventReader, Reader
 from processors.consume import Consume
 from processors.days import make_days_ahead
 from processors.errors import TROUBLE
@@ -36,9 +30,7 @@ from processors.leader import Job, Leader
 from processors.operations import make_server, open_listener
 from processors.retention import retain
 from processors.settings import ProcessorSettings, hot_instance_id, leader_instance_id
-from processors.span_store import SpanStore
-from processors.spans import SpanReader
-from processors.store import Store
+from processors.streams import Stream
 
 log = structlog.get_logger()
 
@@ -47,27 +39,6 @@ POOL_CONNECTIONS_MAX = 3
 """One batch, one observation, one to spare."""
 STATEMENT_TIMEOUT_MS = 25_000
 """Below the transaction's own 30 s, so that the statement is what the log names."""
-
-
-@dataclass(frozen=True)
-class Stream:
-    """A topic that the worker consumes, in a group of its own, and how its records are read and stored."""
-
-    topic: str
-    group_id: str
-    open: Callable[[asyncpg.Pool], tuple[Store, Reader]]
-
-
-def streams(kafka: KafkaSettings, settings: ProcessorSettings) -> list[Stream]:
-    """Everything that a worker consumes."""
-    return [
-        Stream(kafka.events_topic, settings.group_id, lambda pool: (Store(pool, AlertRules(pool)), EventReader())),
-        Stream(
-            kafka.spans_topic,
-            settings.spans_group_id,
-            lambda pool: (SpanStore(pool, AlertRules(pool)), SpanReader(SettingsBook(pool))),
-        ),
-    ]
 
 
 def leader_jobs(settings: ProcessorSettings) -> list[Job]:
@@ -131,7 +102,7 @@ class HotPath(Service):
         )
         stack.push_async_callback(consumer.stop)
         await consumer.start()
-        store, reader = self._stream.open(pool)
+        store, reader = self._stream.open(pool, None)
         return Consume(
             consumer,
             store,

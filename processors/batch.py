@@ -43,6 +43,10 @@ class Decoded(msgspec.Struct, gc=False):
     request_body: str | None
     response_body: str | None
     content_hash: UUID
+    log_time: datetime | None = None
+    """Of a span's event: the span's."""
+    is_recorded: bool = False
+    """Another generation has stored its record."""
     is_path_provisional: bool = False
     """Path roll-ups do not take it yet: a span's path may still change (otlp.md section 7)."""
 
@@ -200,6 +204,19 @@ def item_of(
         response_body=response_body,
         content_hash=content_hash,
     )
+
+
+def decode_stored(copy: Decoded, envelope: str, request_body: str | None, response_body: str | None) -> Decoded:
+    """The event of a stored record of which `copy` is another copy; the copy itself if that cannot be decoded."""
+    try:
+        record = msgspec.structs.replace(
+            decode_record(envelope.encode()),
+            request=NO_BODY if request_body is None else msgspec.Raw(request_body.encode()),
+            response=NO_BODY if response_body is None else msgspec.Raw(response_body.encode()),
+        )
+        return _decode(copy.place, copy.key, encode_record(record))
+    except InvalidEvent:
+        return copy
 
 
 def _text(body: msgspec.Raw) -> str | None:

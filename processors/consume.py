@@ -22,7 +22,8 @@ from processors.errors import Fenced, ForeignOffsets, GenerationStopped, StoreAw
 from processors.fetch import Batch, FetchAhead, Flow, Records
 from processors.progress import Progress
 from processors.requeue import Requeue
-from processors.store import Store, Stored
+from processors.store import Store
+from processors.tally import Stored
 
 log = structlog.get_logger()
 

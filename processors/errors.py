@@ -5,6 +5,7 @@ ProcessorError
 ├── StoreAway           trouble of the database; pause, wait, try again for as long as Kafka holds the data
 ├── TooManyDeadLetters  the batch is given up, and its generation stopped
 ├── GenerationStopped   wait until a person lets it go on
+├── ReplayRefused       the generations are not in the state that a command needs
 └── ForeignOffsets      stored offsets belong to another log; a person decides
 """
 
@@ -42,6 +43,10 @@ class TooManyDeadLetters(ProcessorError):
 
 class GenerationStopped(ProcessorError):
     """Too many records became dead letters. Nothing is stored until `python -m processors resume`."""
+
+
+class ReplayRefused(ProcessorError):
+    """A replay command does not fit the generations that exist; the message says what to do. Nothing was changed."""
 
 
 class ForeignOffsets(ProcessorError):

@@ -10,7 +10,6 @@ import asyncpg
 
 from infra.postgres import load_sql
 from processors.alerts import AlertRules, Connection, columns_of, insert_alerts, watches_failure
-from processors.store import GENERATION
 
 WATCHES_PER_STEP_MAX = 500
 STEPS_PER_RUN_MAX = 200
@@ -22,7 +21,7 @@ async def fire_idle_failures(pool: asyncpg.Pool) -> None:
     The time is the one up to which every partition is folded: while a worker lags or a partition is stopped, a session
     whose next events wait in the log is not taken for idle.
     """
-    as_of: datetime | None = await pool.fetchval(load_sql("processors", "read_as_of"), GENERATION)
+    as_of: datetime | None = await pool.fetchval(load_sql("processors", "read_as_of"))
     if as_of is None:
         return
     rules = AlertRules(pool)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from processors.batch import Slice
-from processors.store import Stored
+from processors.tally import Stored
 
 
 @dataclass(slots=True)

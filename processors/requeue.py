@@ -12,12 +12,10 @@ import structlog
 from ingest.event import EPOCH, to_us
 from processors.batch import Place, Reader, Slice
 from processors.errors import Fenced, StoreAway
-from processors.store import GENERATION, Store
+from processors.store import Store
 
 log = structlog.get_logger()
 
-FED_GENERATIONS = (GENERATION,)
-"""Sets of derived tables that have letters of their own to try again."""
 LOOK_INTERVAL_SECONDS = 1.0
 """Between two looks while nothing is wanted."""
 LETTERS_MAX, BYTES_MAX = 200, 4 * 1024 * 1024
@@ -38,18 +36,11 @@ class Requeue:
         if now < self._look_at or not partitions:
             return {}
         self._look_at = now + LOOK_INTERVAL_SECONDS
-        found = {}
         try:
-            for generation in FED_GENERATIONS:
-                letters = await self._store.load_requeued(
-                    generation, self._topic, partitions, rows_max=LETTERS_MAX, bytes_max=BYTES_MAX
-                )
-                if letters:
-                    found[generation] = letters
+            return await self._store.load_requeued(self._topic, partitions, rows_max=LETTERS_MAX, bytes_max=BYTES_MAX)
         except StoreAway as fault:
             log.warning("requeue_waits", topic=self._topic, fault=str(fault))
             return {}
-        return found
 
     async def take_back(self, found: dict[int, list[asyncpg.Record]], positions: Mapping[int, int]) -> None:
         """Try what `look` found. `positions`: the stored offsets of this worker's partitions.

@@ -10,6 +10,7 @@ from datetime import UTC, date, datetime, time, timedelta
 import asyncpg
 import structlog
 
+from infra.generations import enter_generation
 from infra.postgres import load_sql
 from infra.projects import Project, list_projects
 
@@ -90,28 +91,28 @@ def _columns(days: dict[int, date]) -> tuple[list[int], list[date]]:
 async def _delete_requests(pool: asyncpg.Pool, days: dict[int, date]) -> int:
     """Delete requests that start before the day of their project, in every generation; how many were found."""
     deleted = 0
-    schemas = await _schemas(pool, "requests")
-    pending = [(project_id, day, schema) for project_id, day in sorted(days.items()) for schema in schemas]
+    generations = await _generations(pool)
+    pending = [(project_id, day, number) for project_id, day in sorted(days.items()) for number in generations]
     for _ in range(STATEMENTS_PER_RUN_MAX):
         if not pending:
             break
-        project_id, day, schema = pending[-1]
-        count = await _delete_some(pool, project_id, day, schema, schemas)
+        project_id, day, number = pending[-1]
+        count = await _delete_some(pool, project_id, day, number, generations)
         deleted += count
         if count < ROWS_PER_STATEMENT_MAX:
             pending.pop()
     return deleted
 
 
-async def _delete_some(pool: asyncpg.Pool, project_id: int, day: date, schema: str, schemas: Sequence[str]) -> int:
+async def _delete_some(pool: asyncpg.Pool, project_id: int, day: date, number: int, generations: Sequence[int]) -> int:
     async with pool.acquire() as connection, connection.transaction():
-        await connection.execute(load_sql("processors", "use_schema"), schema)
+        await enter_generation(connection, number)
         find = load_sql("processors", "find_expired_requests")
         rows = await connection.fetch(find, project_id, day, ROWS_PER_STATEMENT_MAX)
         keys = [row["day"] for row in rows], [row["event_id"] for row in rows]
         await connection.execute(load_sql("processors", "delete_records"), project_id, *keys)
-        for generation in schemas:
-            await connection.execute(load_sql("processors", "use_schema"), generation)
+        for generation in generations:
+            await enter_generation(connection, generation)
             await connection.execute(load_sql("processors", "delete_requests"), project_id, *keys)
     return len(rows)
 
@@ -122,17 +123,17 @@ async def _delete_rollups(
     """Delete rows that are older than their project keeps sessions, in every generation; how many."""
     deleted = 0
     pending = [
-        (project.project_id, datetime.combine(kept_from(kept, now), time(), UTC), schema)
+        (project.project_id, datetime.combine(kept_from(kept, now), time(), UTC), number)
         for project in projects
         if (kept := project.settings.session_retention_days) is not None
-        for schema in await _schemas(pool, table)
+        for number in await _generations(pool)
     ]
     for _ in range(STATEMENTS_PER_RUN_MAX):
         if not pending:
             break
-        project_id, before, schema = pending[-1]
+        project_id, before, number = pending[-1]
         async with pool.acquire() as connection, connection.transaction():
-            await connection.execute(load_sql("processors", "use_schema"), schema)
+            await enter_generation(connection, number)
             count = await connection.fetchval(
                 load_sql("processors", statement), project_id, before, ROWS_PER_STATEMENT_MAX
             )
@@ -142,5 +143,5 @@ async def _delete_rollups(
     return deleted
 
 
-async def _schemas(pool: asyncpg.Pool, table: str) -> list[str]:
-    return [row["name"] for row in await pool.fetch(load_sql("processors", "list_schemas"), table)]
+async def _generations(pool: asyncpg.Pool) -> list[int]:
+    return [row["number"] for row in await pool.fetch(load_sql("infra", "list_generations"))]

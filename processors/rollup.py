@@ -31,7 +31,10 @@ REQUEST_COLUMNS = (
     *("trace_id", "span_id", "parent_span_id", "source", "received_at", "flags"),
     *("decoded_request_body", "decoded_response_body"),
 )
-RECORD_COLUMNS = ("project_id", "day", "event_id", "content_hash", "envelope", "request_body", "response_body")
+RECORD_COLUMNS = (
+    *("project_id", "day", "event_id", "content_hash", "envelope", "request_body", "response_body"),
+    *("topic", "partition", "offset", "log_time"),
+)
 COUNTED_KINDS = ("llm", "tool", "vector_db", "data", "span")
 """Kinds whose events a session's row counts one by one."""
 
@@ -70,6 +73,7 @@ def record_row(item: Decoded) -> tuple[Any, ...]:
     return (
         *(event.project_id, item.day, event.event_id, item.content_hash),
         *(item.envelope, item.request_body, item.response_body),
+        *(item.place.topic, item.place.partition, item.place.offset, item.log_time),
     )
 
 

@@ -15,25 +15,19 @@ import msgspec
 import orjson
 import structlog
 
+from infra.generations import enter_generation
 from infra.postgres import load_sql
 from ingest.event import Event
 from processors.alerts import NO_RULES, AlertRules
 from processors.batch import DeadLetter, Decoded, Place, Received, Slice
-from processors.errors import TROUBLE
+from processors.dead_letters import Connection
+from processors.errors import TROUBLE, Fenced
+from processors.event_rows import refusal, sift, write_apart, write_events, write_folds
+from processors.fences import Clocks, hold
 from processors.rollup import cached_path, cached_text_key, fold
 from processors.spans import make_link
-from processors.store import (
-    GENERATION,
-    Connection,
-    Store,
-    Stored,
-    new_events,
-    refusal,
-    whole_or_apart,
-    write_apart,
-    write_events,
-    write_folds,
-)
+from processors.store import Store, whole_or_apart
+from processors.tally import Stored, Tally, total
 from processors.trace_rows import (
     WAITING_SPANS_MAX,
     forget,
@@ -74,8 +68,8 @@ class Change(msgspec.Struct, gc=False):
 class SpanStore(Store):
     """The processors' door to Postgres for the topic of spans."""
 
-    def __init__(self, pool: asyncpg.Pool, rules: AlertRules = NO_RULES) -> None:
-        super().__init__(pool, rules)
+    def __init__(self, pool: asyncpg.Pool, rules: AlertRules = NO_RULES, building: int | None = None) -> None:
+        super().__init__(pool, rules, building)
         self._clock: datetime | None = None
 
     async def observe(self, topic: str, seen: dict[int, tuple[int, int]], asked_at: datetime) -> None:
@@ -89,16 +83,31 @@ class SpanStore(Store):
         ((self._clock,),) = await self._run("read_clock")
         if clock is None or not at_end:
             return
-        for row in await self._run("find_due_partitions", GENERATION, topic, sorted(at_end), clock):
-            await self._close_windows(topic, row["partition"], at_end[row["partition"]], row["read_to"])
+        due: dict[int, datetime] = {}
+        for row in await self._run("list_fed_generations", topic):
+            for part in await self._find_due(row["generation"], topic, sorted(at_end), clock):
+                due[part["partition"]] = max(due.get(part["partition"], part["read_to"]), part["read_to"])
+        for partition, read_to in due.items():
+            await self._close_windows(topic, partition, at_end[partition], read_to)
+
+    async def _find_due(
+        self, generation: int, topic: str, partitions: list[int], clock: datetime
+    ) -> list[asyncpg.Record]:
+        try:
+            async with self._pool.acquire() as connection, connection.transaction():
+                await enter_generation(connection, generation)
+                return await connection.fetch(
+                    load_sql("processors", "find_due_partitions"), generation, topic, partitions, clock
+                )
+        except TROUBLE as fault:
+            raise await self._away(fault) from fault
 
     async def _close_windows(self, topic: str, partition: int, offset: int, read_to: datetime) -> None:
         async def attempt(apart: bool) -> None:
             async with connection.transaction():
-                held = await connection.fetch(
-                    load_sql("processors", "hold_partition"), GENERATION, topic, partition, offset
-                )
-                if held:
+                held = await hold(connection, topic, {partition: (offset, offset)})
+                for generation in sorted(held.clocks):
+                    await held.enter(connection, generation)
                     awaited = await load_awaited(connection, [partition])
                     known, waiting = await load_known(connection, [], awaited)
                     await join_and_write(
@@ -109,35 +118,45 @@ class SpanStore(Store):
             await self._rules.refresh()
             async with self._pool.acquire() as connection:
                 await whole_or_apart(attempt)
+        except Fenced:
+            return
         except TROUBLE as fault:
             raise await self._away(fault) from fault
 
     async def _take_in(
-        self, connection: Connection, slices: Sequence[Slice], log_times: dict[int, datetime | None], *, apart: bool
-    ) -> tuple[Stored, list[DeadLetter]]:
+        self,
+        connection: Connection,
+        slices: Sequence[Slice],
+        clocks: Clocks,
+        *,
+        rules: AlertRules,
+        has_others: bool,
+        apart: bool,
+    ) -> tuple[Tally, list[DeadLetter]]:
         parts = sorted(slices, key=lambda part: part.partition)
         batch = [received for part in parts for received in part.spans]
         awaited = await load_awaited(connection, [part.partition for part in parts])
         known, waiting = await load_known(connection, batch, awaited)
         first, copies = first_copies(parts, known)
-        fresh, stored = await new_events(connection, [item for received in first if (item := received.item)])
-        stored.duplicates += copies.duplicates
-        stored.conflicts += copies.conflicts
+        events = [item for received in first if (item := received.item)]
+        fresh, expired, tally = await sift(connection, events, has_others=has_others)
+        for partition, counts in copies.items():
+            tally[partition] = total([tally[partition], counts])
 
         items = {(item.place.partition, item.place.offset): item for item in fresh}
-        read_to, arrived = append_times(parts, log_times)
+        read_to, arrived = append_times(parts, clocks)
         links: dict[Key, Change] = {}
         for received in first:
             item = items.get((received.place.partition, received.place.offset))
             link = make_link(received, arrived[received.place.partition, received.place.offset], item)
             links[link.key] = Change(link, received, item)
         refused = await join_and_write(
-            connection, parts[0].topic, links, known, waiting, awaited, read_to, self._rules, apart=apart
+            connection, parts[0].topic, links, known, waiting, awaited, read_to, rules, apart=apart
         )
-        new = {item.place for item in fresh}
-        stored.new -= sum(letter.place in new for letter in refused)
+        if refused:
+            _uncount(tally, refused, first, fresh, expired)
         await forget(connection, parts, read_to)
-        return stored, refused
+        return tally, refused
 
 
 async def join_and_write(
@@ -171,11 +190,34 @@ async def join_and_write(
     return refused
 
 
-def first_copies(parts: Iterable[Slice], known: dict[Key, Link]) -> tuple[list[Received], Stored]:
-    """The spans that come for the first time, in order of the log, and how many others there were."""
+def _uncount(
+    tally: Tally,
+    refused: Iterable[DeadLetter],
+    first: Iterable[Received],
+    fresh: Iterable[Decoded],
+    expired: Iterable[Decoded],
+) -> None:
+    """Take refused spans out of the counts in which they are."""
+    new, old = {item.place for item in fresh}, {item.place for item in expired}
+    structural = {received.place for received in first if received.item is None}
+    for letter in refused:
+        counts = tally[letter.place.partition]
+        if letter.place in new:
+            counts.new -= 1
+        elif letter.place in old:
+            counts.expired -= 1
+        elif letter.place in structural:
+            counts.structural -= 1
+        else:
+            counts.duplicates -= 1
+
+
+def first_copies(parts: Iterable[Slice], known: dict[Key, Link]) -> tuple[list[Received], Tally]:
+    """The spans that come for the first time, in order of the log, and how many are links only or copies."""
     first: dict[Key, Received] = {}
-    counts = Stored()
+    tally = Tally(Stored)
     for part in parts:
+        counts = tally[part.partition]
         for received in part.spans:
             key = key_of(received)
             remembered = known.get(key)
@@ -183,7 +225,9 @@ def first_copies(parts: Iterable[Slice], known: dict[Key, Link]) -> tuple[list[R
             if remembered is not None or first[key] is not received:
                 counts.duplicates += 1
                 counts.conflicts += earlier != received.content_hash
-    return list(first.values()), counts
+            else:
+                counts.structural += received.item is None
+    return list(first.values()), tally
 
 
 def append_times(

@@ -52,20 +52,22 @@ class SpanReader:
         span = decode_span(record, settings)
         # Of what the client sent, without what the door added to it.
         sent_hash = content_hash(msgspec.json.encode(record.headers) + bytes(record.content))
+        log_time = from_us(timestamp_ms * 1000)
+        item = None
+        if span.event is not None:
+            envelope = span_record_text(record)
+            item = item_of(place, key, value, record, span.event, envelope=envelope, content_hash=sent_hash)
+            item.log_time = log_time
         return Received(
             place=place,
             key=key,
             value=value,
             span=span,
-            log_time=from_us(timestamp_ms * 1000),
+            log_time=log_time,
             window=timedelta(seconds=settings.join_window_seconds),
             trace_as_session=settings.otlp_trace_as_session,
             content_hash=sent_hash,
-            item=None
-            if span.event is None
-            else item_of(
-                place, key, value, record, span.event, envelope=span_record_text(record), content_hash=sent_hash
-            ),
+            item=item,
         )
 
     def _settings(self, record: Record) -> ProjectSettings:

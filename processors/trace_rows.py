@@ -8,7 +8,7 @@ import msgspec
 
 from infra.postgres import load_sql
 from processors.batch import Received, Slice
-from processors.store import Connection
+from processors.dead_letters import Connection
 from processors.traces import CHAIN_SPANS_MAX, REMEMBERED, Key, Link
 
 WAITING_SPANS_MAX = 5_000

@@ -10,19 +10,16 @@ if TYPE_CHECKING:
 
     from query.store import Snapshot
 
-SERVED_GENERATION = 1
-"""The set of derived tables that answers; the first and, until replays come, the only one."""
-
 
 async def as_of(snapshot: "Snapshot") -> datetime | None:
     """The broker time up to which every record of every partition is folded; None while that is not known."""
-    moment: datetime | None = await snapshot.fetchval(statement("as_of"), SERVED_GENERATION)
+    moment: datetime | None = await snapshot.fetchval(statement("as_of"))
     return moment
 
 
 async def partition_positions(snapshot: "Snapshot") -> "list[asyncpg.Record]":
     """How far each partition has been folded, and how far it reached when its owner last looked."""
-    return await snapshot.fetch(statement("partition_positions"), SERVED_GENERATION)
+    return await snapshot.fetch(statement("partition_positions"))
 
 
 async def newest_event(snapshot: "Snapshot", project_id: int) -> datetime | None:

@@ -1,7 +1,9 @@
--- Let partitions go on from offsets that the broker has, whatever was stored. One row a partition. Index: offsets_pk.
--- Parameters: generation, topic, partitions, offsets to go on from, log id. Running it twice changes nothing.
-INSERT INTO offsets (generation, topic, partition, next_offset, cluster_id, end_offset)
-SELECT $1, $2, k.partition, k.next_offset, $5, k.next_offset
-FROM unnest($3::integer[], $4::bigint[]) AS k (partition, next_offset)
-ON CONFLICT ON CONSTRAINT offsets_pk DO UPDATE
-SET next_offset = excluded.next_offset, cluster_id = excluded.cluster_id, end_offset = excluded.end_offset
+-- Let partitions go on from offsets that the broker has, whatever was stored. One row a partition and generation that its
+-- owner feeds. Index: offsets_pk. Parameters: topic, partitions, offsets to go on from, log id.
+UPDATE offsets AS o
+SET next_offset = k.next_offset,
+    cluster_id = $4,
+    end_offset = k.next_offset,
+    counted_from = greatest(0, o.counted_from + k.next_offset - o.next_offset)
+FROM unnest($2::integer[], $3::bigint[]) AS k (partition, next_offset)
+WHERE o.topic = $1 AND o.partition = k.partition AND o.fed_with <> '{}'

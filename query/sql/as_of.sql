@@ -1,6 +1,6 @@
 -- Up to which broker time is every record of every partition folded? Null when a partition does not say.
--- Parameters: $1 generation.
 -- Index: offsets_pk. Rows: 1.
 SELECT CASE WHEN count(*) = count(o.as_of) THEN min(o.as_of) END AS as_of
-  FROM offsets o
- WHERE o.generation = $1;
+  FROM generations g
+  JOIN offsets o ON o.generation = g.number
+ WHERE g.state = 'served';

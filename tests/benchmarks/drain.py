@@ -132,6 +132,7 @@ async def _copy_seconds(dsn: str, batches: list[CopyBatch], days: set[date]) -> 
         application_name="bench-copy",
         connections_max=POOL_CONNECTIONS_MAX,
         statement_timeout_ms=STATEMENT_TIMEOUT_MS,
+        options={"search_path": "generation_1, public"},
     )
     async with pool, pool.acquire() as connection:
         for day in days:

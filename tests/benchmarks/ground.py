@@ -38,7 +38,10 @@ READY_SECONDS_MAX = 30.0
 STOP_SECONDS = 10.0
 SPARE_SECONDS = 30.0
 """What a generator may take beyond its own plan before it is killed."""
-EMPTY_EVENTS = "TRUNCATE requests, records, sessions, session_paths, path_hours, catalogue, dead_letters"
+EMPTY_EVENTS = (
+    "TRUNCATE generation_1.requests, records, generation_1.sessions, generation_1.session_paths, "
+    "generation_1.path_hours, generation_1.catalogue, dead_letters"
+)
 
 
 class MeasurementFailed(Exception):

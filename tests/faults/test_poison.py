@@ -26,7 +26,7 @@ async def test_poison_becomes_dead_letters_and_the_partition_goes_on(
     for poison, event in zip(UNDECODABLE.values(), good[2:], strict=True):
         sent += [(key, poison), event]
     async with asyncpg.create_pool(database, min_size=1, max_size=2) as pool:
-        await pool.execute("ALTER TABLE requests ADD CONSTRAINT no_poison CHECK (user_id <> 'poison')")
+        await pool.execute("ALTER TABLE generation_1.requests ADD CONSTRAINT no_poison CHECK (user_id <> 'poison')")
         await publish(kafka, events_topic, sent)
         with worker(kafka, database, events_topic, spans_topic, tmp_path) as stage:
 

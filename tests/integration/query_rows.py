@@ -13,9 +13,9 @@ import orjson
 from infra.postgres import keep_the_first_day
 from ingest.event import Event, start_day
 from processors.batch import Place
+from processors.event_rows import write_folds
 from processors.rollup import fold
 from processors.session import normalise_path, text_key
-from processors.store import write_folds
 
 ORIGIN = datetime(2026, 1, 7, 12, tzinfo=UTC)
 REQUEST_COLUMNS = (
@@ -112,6 +112,7 @@ async def store_events(
     """Store events and their roll-ups, as one batch of the processors would."""
     events = list(events)
     await keep_the_first_day(connection)
+    await connection.execute("SET search_path = generation_1, public")
     days = {start_day(one.started_at, one.received_at) for one in events}
     for day in days:
         await connection.execute("SELECT ensure_day($1)", day)

@@ -35,7 +35,14 @@ APPENDED_MS = 1_767_225_660_000
 
 @pytest.fixture
 async def pool(database: str) -> AsyncIterator[asyncpg.Pool]:
-    pool = await make_pool(database, application_name="test-letters", connections_max=3, statement_timeout_ms=20_000)
+    pool = await make_pool(
+        database,
+        application_name="test-letters",
+        connections_max=3,
+        statement_timeout_ms=20_000,
+        # Tests change tables, not the views.
+        options={"search_path": "generation_1, public"},
+    )
     yield pool
     await pool.close()
 

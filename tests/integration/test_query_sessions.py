@@ -282,7 +282,9 @@ async def test_freshness_is_the_least_over_the_partitions(
 ) -> None:
     nothing = (await client.get("/v1/freshness")).json()["data"]
     assert (nothing["as_of"], nothing["partitions"], nothing["newest_event_age_seconds"]) == (None, [], None)
-    text = "INSERT INTO offsets VALUES (1, 'pathline.events', $1, $2, 'cluster', $3, $4)"
+    text = """INSERT INTO offsets (generation, topic, partition, next_offset, cluster_id, end_offset, as_of,
+            fed_with, counted_from)
+        VALUES (1, 'pathline.events', $1, $2, 'cluster', $3, $4, '{1}', 0)"""
     await connection.execute(text, 0, 10, 15, ORIGIN)
     await connection.execute(text, 1, 20, 19, ORIGIN + timedelta(seconds=3))
     await store_events(connection, trip())

@@ -24,7 +24,14 @@ DAY_US = 24 * 3600 * 1_000_000
 
 @pytest.fixture
 async def pool(database: str) -> AsyncIterator[asyncpg.Pool]:
-    pool = await make_pool(database, application_name="test-retention", connections_max=4, statement_timeout_ms=20_000)
+    pool = await make_pool(
+        database,
+        application_name="test-retention",
+        connections_max=4,
+        statement_timeout_ms=20_000,
+        # Tests change tables, not the views.
+        options={"search_path": "generation_1, public"},
+    )
     yield pool
     await pool.close()
 

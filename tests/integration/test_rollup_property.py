@@ -201,7 +201,14 @@ async def send(pool: asyncpg.Pool, events: list[Sent], sendings: list[tuple[int,
 
 @pytest.fixture
 async def pool(database: str) -> AsyncIterator[asyncpg.Pool]:
-    pool = await make_pool(database, application_name="test-rollups", connections_max=2, statement_timeout_ms=20_000)
+    pool = await make_pool(
+        database,
+        application_name="test-rollups",
+        connections_max=2,
+        statement_timeout_ms=20_000,
+        # Tests change tables, not the views.
+        options={"search_path": "generation_1, public"},
+    )
     yield pool
     await pool.close()
 
