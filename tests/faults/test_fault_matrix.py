@@ -107,7 +107,7 @@ async def disk_full(bench: Bench) -> None:
         await bench.run(
             "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN "
             "RAISE 'could not extend file: No space left on device' USING ERRCODE = 'disk_full'; END $$",
-            "CREATE TRIGGER full_disk BEFORE INSERT ON session_paths EXECUTE FUNCTION refuse()",
+            "CREATE TRIGGER full_disk BEFORE INSERT ON generation_1.session_paths EXECUTE FUNCTION refuse()",
         )
     await bench.run("DROP FUNCTION refuse CASCADE")
 
