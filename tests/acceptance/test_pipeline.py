@@ -74,7 +74,8 @@ async def test_native_events_in_every_form_reach_the_session_queries(pipeline: P
         for session in sessions:
             assert session["session_name"] == "Trip"
             assert (session["total_requests"], session["prompt_tokens"], session["completion_tokens"]) == (3, 9, 4)
-            assert (session["user_ids"], session["total_cost"]) == (["alice", "bob"], 0.0015)
+            # What bob reported, and nine tokens at 2.50 and four at 10 dollars a million, which alice did not.
+            assert (session["user_ids"], session["total_cost"]) == (["alice", "bob"], 0.0015 + 0.0000625)
             detail = (await query.get(f"/v1/sessions/{session['session_id']}")).json()["data"]
             assert detail["status"] == "active"
             root, plan, weather = detail["paths"]

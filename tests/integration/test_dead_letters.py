@@ -171,7 +171,7 @@ async def test_a_dropped_record_becomes_an_event_in_no_generation(
     await pool.execute("ALTER TABLE requests DROP CONSTRAINT no_poison")
     assert "1 matched, 1 set to drop" in await typed(processors, "dead-letters", "drop", "--offsets", "1")
     await pool.execute("UPDATE dead_letters SET generation = 7")
-    await pool.execute("TRUNCATE requests, records, sessions, session_paths, offsets")
+    await pool.execute("TRUNCATE requests, records, sessions, session_paths, path_hours, catalogue, offsets")
     await store.claim(TOPIC, {0: 0}, "cluster")
     stored = await store.commit([make_slice(records)])
     assert (stored.new, stored.drops, stored.dead_letters) == (2, 1, 0)
