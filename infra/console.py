@@ -1,5 +1,6 @@
 """How the commands of `python -m infra` speak: one console, and one line for a fault that a person can remedy."""
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -14,7 +15,10 @@ from infra.migrate import MigrationError
 from infra.project_settings import InvalidSettings
 from infra.projects import UnknownProject
 
-console = Console(soft_wrap=True)
+PIPE_COLUMNS = 1_000
+"""Width where nobody looks: a table that another program reads must not be folded."""
+
+console = Console(soft_wrap=True, width=None if sys.stdout.isatty() else PIPE_COLUMNS)
 
 BAD_INPUT = 2
 """Exit code when what was typed is wrong, as typer's own."""

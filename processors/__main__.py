@@ -5,9 +5,9 @@ from typing import Annotated
 
 import asyncpg
 import typer
-from rich.console import Console
 from rich.table import Table
 
+from infra.console import console
 from infra.kafka import make_consumer
 from infra.kafka_groups import remove_members
 from infra.kafka_logs import read_log
@@ -76,7 +76,7 @@ def unpriced_command(
     for row in asyncio.run(_unpriced(limit)):
         last_used = f"{row['last_used_at']:%Y-%m-%d %H:%M:%S}Z"
         table.add_row(str(row["project_id"]), row["provider"], row["model"], str(row["request_count"]), last_used)
-    Console().print(table)
+    console.print(table)
 
 
 async def _unpriced(limit: int) -> list[asyncpg.Record]:
@@ -115,7 +115,7 @@ def lag_command() -> None:
         behind = "unknown" if line.seconds_behind is None else f"{line.seconds_behind:.1f}"
         numbers = (line.partition, line.generation, line.owner or "", line.stored_offset, line.end_offset, line.lag)
         table.add_row(line.topic, *map(str, numbers), behind, style="yellow" if line.lag else None)
-    Console().print(table if lines else "nothing was folded yet")
+    console.print(table if lines else "nothing was folded yet")
 
 
 async def _lag() -> list[Line]:

@@ -16,7 +16,7 @@ from pathlib import Path
 import asyncpg
 import pytest
 from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.errors import GroupCoordinatorNotAvailableError, NotCoordinatorForGroupError
+from aiokafka.errors import GroupCoordinatorNotAvailableError, GroupLoadInProgressError, NotCoordinatorForGroupError
 
 from infra.kafka_groups import owners
 from infra.local.command import Command
@@ -58,7 +58,7 @@ class Workers:
         await admin.start()
         try:
             return await owners(admin, self.topic.name, self.topic.name)
-        except (GroupCoordinatorNotAvailableError, NotCoordinatorForGroupError):
+        except (GroupCoordinatorNotAvailableError, GroupLoadInProgressError, NotCoordinatorForGroupError):
             return {}  # the broker makes its topic of groups when the first member comes
         finally:
             await admin.close()
@@ -78,8 +78,15 @@ class Workers:
 
 @pytest.fixture
 async def workers(
-    own_home: Path, kafka: str, database: str, events_topic: Topic, spans_topic: Topic
+    own_home: Path,
+    kafka: str,
+    database: str,
+    events_topic: Topic,
+    spans_topic: Topic,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> AsyncIterator[Workers]:
+    # A worker that is frozen before the supervisor has heard of it once is given the longer time.
+    monkeypatch.setattr("infra.local.supervisor.HANG_AT_START_SECONDS", 25.0)
     supervisor = Supervisor(own_home, own_home / "logs", engines=[])
     supervisor.begin()
     ports = free_ports(3)
@@ -187,7 +194,7 @@ async def test_a_worker_that_is_frozen_is_replaced(
         return frozen not in workers.pids().values() and await workers.is_ready(1)
 
     began = time.monotonic()
-    await wait_until(replaced, seconds=40, what="the frozen worker has a successor that is ready")
+    await wait_until(replaced, seconds=60, what="the frozen worker has a successor that is ready")
     sys.stdout.write(f"replaced {time.monotonic() - began:.1f} s after SIGSTOP\n")
     await filling
     await assert_all_stored(kafka, database, events_topic)
