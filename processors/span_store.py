@@ -110,8 +110,9 @@ class SpanStore(Store):
                     await held.enter(connection, generation)
                     awaited = await load_awaited(connection, [partition])
                     known, waiting = await load_known(connection, [], awaited)
+                    rules = self._rules_in(generation, held)
                     await join_and_write(
-                        connection, topic, {}, known, waiting, awaited, {partition: read_to}, self._rules, apart=apart
+                        connection, topic, {}, known, waiting, awaited, {partition: read_to}, rules, apart=apart
                     )
 
         try:

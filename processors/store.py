@@ -26,7 +26,7 @@ from processors.dead_letters import (
 )
 from processors.errors import TROUBLE, Fenced, GenerationStopped, StoreAway, TooManyDeadLetters, is_data_fault
 from processors.event_rows import refusal, sift, write_apart, write_events
-from processors.fences import Clocks, hold, move_offsets
+from processors.fences import Clocks, Held, hold, move_offsets
 from processors.share_guard import ShareGuard
 from processors.tally import Stored, Tally, total
 
@@ -160,6 +160,10 @@ class Store:
             await self._pool.expire_connections()
         return StoreAway(f"{type(fault).__name__}: {fault}")
 
+    def _rules_in(self, generation: int, held: Held) -> AlertRules:
+        """What fires alerts in a generation: nothing in one that is not served."""
+        return self._rules if generation == held.served else NO_RULES
+
     async def _transact(
         self, slices: Sequence[Slice], attempt: Callable[[Connection, bool], Awaitable[Result]]
     ) -> Result:
@@ -197,7 +201,7 @@ class Store:
             for generation, clocks in sorted(held.clocks.items()):
                 await held.enter(connection, generation)
                 parts = [part for part in slices if part.partition in clocks]
-                rules = self._rules if generation == held.served else NO_RULES
+                rules = self._rules_in(generation, held)
                 tally, letters = await self._feed(
                     connection, generation, parts, clocks, rules=rules, has_others=held.has_others, apart=apart
                 )
@@ -249,7 +253,7 @@ class Store:
                 connection,
                 [part],
                 {part.partition: None},
-                rules=self._rules if generation == held.served else NO_RULES,
+                rules=self._rules_in(generation, held),
                 has_others=held.has_others,
                 apart=apart,
             )

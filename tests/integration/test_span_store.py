@@ -13,10 +13,15 @@ import asyncpg
 import pytest
 
 from infra.postgres import make_pool
+from processors import generations
+from processors.alerts import AlertRules
 from processors.batch import Received
+from processors.dead_letters import Connection
 from processors.errors import Fenced
+from processors.rollup import Columns
 from processors.span_store import SpanStore
 from processors.traces import REMEMBERED, USAGE_COUNTED_BY
+from tests.factories import make_slice
 from tests.recomputation import assert_rollups_exact
 from tests.span_logs import ORIGIN, TOPIC, Shape, in_batches, random_log, received, span_slice
 from tests.trace_oracle import Outcome, Trace
@@ -291,3 +296,28 @@ async def test_old_spans_are_forgotten_unless_one_of_their_trace_waits(store: Sp
     assert [(row[0].int, row[1]) for row in rows] == [(1, f"{1:016x}"), (1, f"{3:016x}"), (3, f"{1:016x}")]
     assert await store.next_offsets(TOPIC, [0]) == {0: 4}
     assert await pool.fetchval("SELECT count(*) FROM offsets") == 1
+
+
+class Fired(AlertRules):
+    """Rules that note in which generation they were asked."""
+
+    def __init__(self) -> None:
+        super().__init__(None)
+        self.homes: list[str] = []
+
+    async def fire(self, connection: Connection, *folds: dict[str, Columns]) -> None:
+        self.homes.append(await connection.fetchval("SELECT current_schema()"))
+
+
+async def test_closing_windows_fires_rules_in_the_served_generation_alone(pool: asyncpg.Pool) -> None:
+    rules = Fired()
+    store = SpanStore(pool, rules)
+    await store.claim(TOPIC, {0: 0}, "cluster")
+    async with pool.acquire() as connection:
+        number = await generations.begin(connection, {TOPIC: {0: 0}}, {TOPIC: "cluster"}, "test", None)
+    assert await SpanStore(pool, building=number).hand_over(number, TOPIC, 0, lambda _: make_slice([], topic=TOPIC))
+    await store.commit([span_slice(log_of((1, replace(CHILD, session="s-1"), 0)))])
+    rules.homes.clear()
+    await let_pass(pool, timedelta(days=1))
+    await close_windows(store, 1)
+    assert rules.homes == ["generation_1"]
