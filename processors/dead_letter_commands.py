@@ -58,8 +58,8 @@ def show_list(
     limit: LimitOption = 100,
 ) -> None:
     """List dead letters in order of the log."""
-    first, last, moments = *_offsets(offsets), (_utc(since), _utc(until))
-    which = Filter(topic, partition, first, last, step, reason, _states(state, STATES), None, *moments, generation)
+    states = _states(state, STATES)
+    which = _filter(topic, partition, offsets, step, reason, states, since, until, generation)
 
     async def read(connection: asyncpg.Connection) -> list[asyncpg.Record]:
         return await list_dead_letters(connection, await _of_project(connection, which, project), limit)
@@ -131,9 +131,8 @@ def requeue(
     everything: AllOption = False,
 ) -> None:
     """Let the workers try dead letters again: without --state those that are open."""
-    first, last, moments = *_offsets(offsets), (_utc(since), _utc(until))
     states = _states(state or ["open"], ("open", "drop"))
-    which = Filter(topic, partition, first, last, step, reason, states, None, *moments, generation)
+    which = _filter(topic, partition, offsets, step, reason, states, since, until, generation)
     _want("requeue", which, project, None if everything else limit)
 
 
@@ -156,9 +155,8 @@ def drop(
 
     Their bytes stay until retention removes them; until then `requeue --state drop` takes the decision back.
     """
-    first, last, moments = *_offsets(offsets), (_utc(since), _utc(until))
     states = _states(state or ["open", "requeue"], ("open", "requeue"))
-    which = Filter(topic, partition, first, last, step, reason, states, None, *moments, generation)
+    which = _filter(topic, partition, offsets, step, reason, states, since, until, generation)
     _want("drop", which, project, None if everything else limit)
 
 
@@ -184,6 +182,22 @@ def _want(state: str, which: Filter, project: str | None, records_max: int | Non
     wanted = run(change)
     rest = "" if wanted.taken == wanted.matched else f" (the first {wanted.taken}: --limit or --all for more)"
     console.print(f"{wanted.matched} matched, {wanted.changed} set to {state}{rest}", highlight=False)
+
+
+def _filter(
+    topic: str | None,
+    partition: int | None,
+    offsets: str | None,
+    step: str | None,
+    reason: str | None,
+    states: tuple[str, ...] | None,
+    since: datetime | None,
+    until: datetime | None,
+    generation: int | None,
+) -> Filter:
+    """What was typed; the project is looked up later."""
+    first, last = _offsets(offsets)
+    return Filter(topic, partition, first, last, step, reason, states, None, _utc(since), _utc(until), generation)
 
 
 async def _of_project(connection: asyncpg.Connection, which: Filter, project: str | None) -> Filter:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from processors.batch import Slice
-from processors.tally import Stored
+from processors.tally import Stored, total
 
 
 @dataclass(slots=True)
@@ -106,13 +106,7 @@ class Progress:
         self.generation_stopped = None
         self.batches += 1
         self.events += sum(len(part.events) for part in slices)
-        totals = self.totals
-        totals.new += stored.new
-        totals.duplicates += stored.duplicates
-        totals.conflicts += stored.conflicts
-        totals.dead_letters += stored.dead_letters
-        totals.drops += stored.drops
-        totals.expired += stored.expired
+        self.totals = total([self.totals, stored])
         for part in slices:
             if part.partition in self.behind:
                 self.behind[part.partition] = Behind(part.next_offset, part.end_offset, part.as_of)
